@@ -1,0 +1,16 @@
+"""Fixtures that several test packages share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.oracle import Oracle
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Iterator[Oracle]:
+    """One PostgreSQL 16 for the whole test session."""
+    with Oracle() as server:
+        yield server
