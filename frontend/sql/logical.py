@@ -6,8 +6,9 @@
 Everything here is resolved: names are column ids, operators and functions are pg_proc entries (by OID and signature), every
 implicit cast is explicit, every expression knows its type. Nothing here is ever executed.
 
-**Column ids.** Every column that any node produces has an id (int) that is unique in the whole statement. Expressions say
-`ColumnRef(id)`; where the id is not produced by the node's own input, it is a reference to an outer query (correlation) or,
+**Column ids.** Every column that any node produces has an id (int) that is unique in the whole statement; a node that only
+passes a column of its input on (Filter, Sort, Join, also a Project or ProjectSet whose expression for the column is a
+`ColumnRef` of that very id) keeps the id. Expressions say `ColumnRef(id)`; where the id is not produced by the node's own input, it is a reference to an outer query (correlation) or,
 in a lateral join, to the left side. Rearranging a plan therefore never renumbers anything.
 
 **Nodes and expressions are frozen**; rewrites make new ones (`dataclasses.replace`). Walkers are in `walk.py`.
@@ -40,11 +41,16 @@ TABLEOID = -6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expression:
-    """Base of all bound expressions. `type` is an OID, `typmod` PostgreSQL's modifier (-1: none)."""
+    """Base of all bound expressions. `type` is an OID, `typmod` PostgreSQL's modifier (-1: none).
+
+    `position` is the 1-based offset in the statement's text that an error about this expression points to (0: unknown); it
+    takes no part in equality, so that two occurrences of one expression are equal.
+    """
 
     type: int
     typmod: int = -1
     collation: int = 0
+    position: int = field(default=0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
