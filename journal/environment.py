@@ -1,0 +1,266 @@
+"""Time, randomness, disk and network as things that can be replaced.
+
+Journal code never calls `time`, `random` or `os` itself: it is handed an `Environment`. A real node uses
+`real_environment()`. Tests and the simulation put a `SimulatedDisk` and a manual clock in its place
+(`journal/simulated.py`), so that a whole cluster can run in one process under a seed and lose its un-synced writes at
+any moment.
+
+The disk's contract is the weakest one that real disks keep: a write is in the cache until `synchronize` returns, in any
+order and possibly in part; a name (create, rename, remove) is in the cache until `synchronize_directory` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class WallClock(Protocol):
+    """Where time comes from."""
+
+    def wall_us(self) -> int:
+        """Microseconds since the Unix epoch; may jump either way."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+        ...
+
+
+class RandomSource(Protocol):
+    """Where chance comes from; `random.Random` is one."""
+
+    def random(self) -> float:
+        """A float in [0, 1)."""
+        ...
+
+    def getrandbits(self, count: int, /) -> int:
+        """An int of `count` random bits."""
+        ...
+
+
+class DiskFile(Protocol):
+    """One open file. All calls may raise OSError."""
+
+    def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write all of `data` at `offset`, or raise."""
+        ...
+
+    def read(self, length: int, offset: int) -> bytes:
+        """Read up to `length` bytes; shorter only at the end of the file."""
+        ...
+
+    def synchronize(self) -> None:
+        """Return when everything written before is durable."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Set the file's size; growth reads as zeros."""
+        ...
+
+    def allocate(self, size: int) -> None:
+        """Make the file at least `size` bytes long with zeros that are really on disk, so that later writes need no
+        new blocks: they cannot meet a full disk, and synchronizing them changes no metadata."""
+        ...
+
+    def size(self) -> int:
+        """Current size in bytes."""
+        ...
+
+    def close(self) -> None:
+        """Close; does not synchronize."""
+        ...
+
+
+class Disk(Protocol):
+    """A directory tree."""
+
+    def open(self, path: str, *, create: bool = False) -> DiskFile:
+        """Open for reading and writing. FileNotFoundError unless `create`."""
+        ...
+
+    def names(self, directory: str) -> list[str]:
+        """Names in a directory, sorted; empty if there is no such directory."""
+        ...
+
+    def make_directory(self, directory: str) -> None:
+        """Create it, and its parents, unless it exists."""
+        ...
+
+    def rename(self, source: str, target: str) -> None:
+        """Atomically replace `target` by `source`."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        ...
+
+    def synchronize_directory(self, directory: str) -> None:
+        """Return when names created, renamed and removed in it are durable."""
+        ...
+
+
+class Network(Protocol):
+    """Byte streams between nodes."""
+
+    async def listen(
+        self, handler: ConnectionHandler, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> asyncio.AbstractServer:
+        """Accept connections."""
+        ...
+
+    async def connect(
+        self, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection or raise OSError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Everything that journal code takes from outside."""
+
+    clock: WallClock
+    random: RandomSource
+    disk: Disk
+    network: Network
+
+
+class SystemClock:
+    """The host's clocks."""
+
+    def wall_us(self) -> int:
+        """Microseconds since the Unix epoch."""
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        """Seconds, CLOCK_MONOTONIC."""
+        return time.monotonic()
+
+
+_ZEROS = bytes(1 << 20)
+
+
+class SystemFile:
+    """A file of the host."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """pwrite until all is written."""
+        written = os.pwrite(self._descriptor, data, offset)
+        if written == len(data):
+            return
+        rest = memoryview(data)[written:]
+        while rest:
+            offset += written
+            written = os.pwrite(self._descriptor, rest, offset)
+            rest = rest[written:]
+
+    def read(self, length: int, offset: int) -> bytes:
+        """pread until `length` or the end of the file."""
+        data = os.pread(self._descriptor, length, offset)
+        if len(data) == length or not data:
+            return data
+        pieces = [data]
+        have = len(data)
+        while have < length:
+            data = os.pread(self._descriptor, length - have, offset + have)
+            if not data:
+                break
+            pieces.append(data)
+            have += len(data)
+        return b"".join(pieces)
+
+    def synchronize(self) -> None:
+        """fdatasync; releases the GIL."""
+        os.fdatasync(self._descriptor)
+
+    def truncate(self, size: int) -> None:
+        """ftruncate."""
+        os.ftruncate(self._descriptor, size)
+
+    def allocate(self, size: int) -> None:
+        """Write zeros: unwritten extents of fallocate would still cost a metadata commit at each first write."""
+        offset = self.size()
+        while offset < size:
+            piece = min(len(_ZEROS), size - offset)
+            self.write(memoryview(_ZEROS)[:piece], offset)
+            offset += piece
+
+    def size(self) -> int:
+        """st_size."""
+        return os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        """close."""
+        os.close(self._descriptor)
+
+
+class SystemDisk:
+    """The host's file system."""
+
+    def open(self, path: str, *, create: bool = False) -> SystemFile:
+        """Open for reading and writing."""
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        return SystemFile(os.open(path, flags, 0o600))
+
+    def names(self, directory: str) -> list[str]:
+        """Sorted names."""
+        try:
+            return sorted(os.listdir(directory))
+        except FileNotFoundError:
+            return []
+
+    def make_directory(self, directory: str) -> None:
+        """mkdir -p."""
+        Path(directory).mkdir(parents=True, exist_ok=True)
+
+    def rename(self, source: str, target: str) -> None:
+        """rename(2)."""
+        os.replace(source, target)
+
+    def remove(self, path: str) -> None:
+        """unlink(2)."""
+        os.remove(path)
+
+    def synchronize_directory(self, directory: str) -> None:
+        """fsync of the directory."""
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class SystemNetwork:
+    """TCP, with TLS when a context is given."""
+
+    async def listen(
+        self, handler: ConnectionHandler, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> asyncio.AbstractServer:
+        """asyncio.start_server."""
+        return await asyncio.start_server(handler, host, port, ssl=tls)
+
+    async def connect(
+        self, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """asyncio.open_connection."""
+        return await asyncio.open_connection(host, port, ssl=tls)
+
+
+def real_environment() -> Environment:
+    """The host's clock, randomness, file system and TCP."""
+    return Environment(SystemClock(), random.SystemRandom(), SystemDisk(), SystemNetwork())
