@@ -161,7 +161,7 @@ class Transaction:
     def lock(self, key: bytes, strength: int) -> None:
         """FOR UPDATE (EXCLUSIVE) or FOR KEY SHARE / foreign-key check (KEY_SHARE): a check at COMMIT, nothing waits."""
         before = self.locks.get(key)
-        if before == strength or before == EXCLUSIVE:
+        if before in (strength, EXCLUSIVE):
             return
         if self._undo is not None:
             self._undo.append((1, key, before))
