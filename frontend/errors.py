@@ -19,7 +19,8 @@ class SqlError(BorealError):
         sqlstate: five characters, PostgreSQL Appendix A.
         message: primary message, PostgreSQL's own wording wherever PostgreSQL has the error.
         position: 1-based character offset into the statement's text, or None.
-        severity: ERROR or FATAL (the connection ends after it).
+        context: where it happened, e.g. `COPY accounts, line 3: "x"`.
+        severity: ERROR or FATAL (the connection ends after it); WARNING, NOTICE … in a notice.
     """
 
     deterministic = True
@@ -37,6 +38,7 @@ class SqlError(BorealError):
         column: str | None = None,
         datatype: str | None = None,
         constraint: str | None = None,
+        context: str | None = None,
         severity: str = "ERROR",
     ) -> None:
         super().__init__(message)
@@ -50,6 +52,7 @@ class SqlError(BorealError):
         self.column = column
         self.datatype = datatype
         self.constraint = constraint
+        self.context = context
         self.severity = severity
 
 
