@@ -46,6 +46,8 @@ _COMPOSED: dict[tuple[int, int], int] = {
     (INSERT, DELETE): NOTHING,
     (DELETE, INSERT): KEY_UPDATE,
     (KEY_UPDATE, UPDATE): KEY_UPDATE,
+    (UNIQUE_DELETE, UNIQUE_PUT): KEY_UPDATE,  # exclusive, and supersedes a version
+    (ENTRY_DELETE, ENTRY_PUT): UNCHECKED,
 }
 
 Write = tuple[bytes, int]

@@ -37,7 +37,7 @@ STATISTICS_STORAGE_ID = 3
 FIRST_USER_STORAGE_ID = 1000
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="object"):
     """What every catalog object has."""
 
     oid: int

@@ -1,0 +1,356 @@
+"""A view: one RocksDB database that is nothing but the journal's events, applied in order.
+
+    events ──apply──▶ RocksDB (no WAL) ◀──reads at a snapshot── transactions
+              │  rows, index entries, catalog records, the garbage queue, and the frontier, in one batch
+              └─ catalog: the schema at the frontier, kept in memory
+
+The journal is the write-ahead log. Every batch carries the frontier it reaches, so after a crash the view is at the frontier
+of its last flushed memtable, exactly, and asks the feed for what follows. Nothing in a view is worth repairing: `View.open`
+of a damaged or foreign directory raises CorruptData, and the caller deletes it and replays.
+
+A large event comes in parts. Its rows are written part by part under its commit timestamp, which is above the frontier and
+therefore invisible, and the frontier moves with the last part.
+
+**Garbage.** An event that supersedes versions leaves one queue record: (reserved storage 0, index 1, commit timestamp,
+part) → the keys. `collect` walks the queue in order; for a key superseded at ts, all versions before ts can go once ts is
+older than the retention, and the version at ts too if it is a tombstone. Storage that no table owns any more (DROP,
+TRUNCATE, rewrite) is queued the same way (index 2) and removed as a range.
+
+HOT PATH: applying an event of one row costs about 5 µs, most of it RocksDB's write. Guarded by
+tests/storage/bench_storage.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+
+from journal.errors import CorruptData
+from journal.event import Event, WriteKind
+from storage import keys
+from storage.catalog import (
+    CATALOG_STORAGE_ID,
+    Catalog,
+    CatalogObject,
+    Table,
+    bootstrap_catalog,
+    decode_object,
+)
+from storage.mvcc import VersionedStore, inverted, timestamp_of
+
+FORMAT = "boreal view 1"
+FLUSH_EVENTS = 20_000  # a restart replays at most about this many events
+
+_U64 = struct.Struct(">Q")
+_MAXIMUM = 0xFFFFFFFFFFFFFFFF
+_SUPERSEDING = tuple(
+    kind not in (WriteKind.INSERT, WriteKind.ENTRY_PUT, WriteKind.UNIQUE_PUT) for kind in sorted(WriteKind)
+)
+
+META_KEY = keys.prefix(0, 0)
+QUEUE_PREFIX = keys.prefix(0, 1)
+DROPPED_PREFIX = keys.prefix(0, 2)
+CATALOG_PREFIX = keys.prefix(CATALOG_STORAGE_ID, 0)
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Frontier(NamedTuple):
+    """How far a view has come: everything up to this position, nothing after it."""
+
+    position: int
+    commit_ts: int
+    format: str = FORMAT
+
+
+_decode_frontier = msgspec.msgpack.Decoder(Frontier).decode
+_decode_keys = msgspec.msgpack.Decoder(list[bytes]).decode
+
+
+def _options(cache_bytes: int, write_buffer_bytes: int) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(write_buffer_bytes)
+    options.set_max_write_buffer_number(3)
+    options.set_max_background_jobs(2)
+    options.set_keep_log_file_num(2)
+    options.set_max_open_files(512)
+    options.set_paranoid_checks(True)
+    options.set_level_compaction_dynamic_level_bytes(True)
+    table = BlockBasedOptions()
+    table.set_block_cache(Cache(cache_bytes))
+    table.set_block_size(8 << 10)
+    table.set_cache_index_and_filter_blocks(False)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+class View:
+    """The materialised state at `frontier`, readable at any snapshot that it still retains.
+
+    Args:
+        path: the directory of the RocksDB database; made if missing.
+        cache_bytes: block cache.
+        write_buffer_bytes: size of a memtable.
+
+    Raises:
+        CorruptData: the directory holds something else, another format, or RocksDB finds it damaged.
+    """
+
+    def __init__(self, path: Path, *, cache_bytes: int = 64 << 20, write_buffer_bytes: int = 16 << 20) -> None:
+        self.path = path
+        try:
+            self.database: Any = Rdict(str(path), _options(cache_bytes, write_buffer_bytes))
+        except Exception as error:
+            raise CorruptData(f"view {path} cannot be opened: {error}") from error
+        write_options: Any = WriteOptions()
+        write_options.disable_wal = True
+        self.database.set_write_options(write_options)
+        self._write = self.database.write
+        self.store = VersionedStore(self.database)
+        self._events_since_flush = 0
+        try:
+            stored = self.database.get(META_KEY)
+            self.frontier = _decode_frontier(stored) if stored else Frontier(0, 0)
+            if self.frontier.format != FORMAT:
+                raise CorruptData(f"view {path} has format {self.frontier.format!r}, known is {FORMAT!r}")
+            self.catalog = self.load_catalog(self.frontier.commit_ts)
+        except (msgspec.MsgspecError, CorruptData) as error:
+            self.database.close()
+            raise CorruptData(f"view {path}: {error}") from error
+        self.snapshot = self.frontier.commit_ts
+
+    @classmethod
+    def discard(cls, path: Path) -> None:
+        """Delete a view's directory; it will be rebuilt by replay."""
+        shutil.rmtree(path, ignore_errors=False)
+
+    # ── consuming ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Take in the next events (or parts), in order, as one batch.
+
+        Events at or below the frontier are skipped, so a feed may overlap. Raises CorruptData on a gap.
+        """
+        batch = WriteBatch(raw_mode=True)
+        put = batch.put
+        position, commit_ts, _ = self.frontier
+        changed_catalog: list[Event] = []
+        for event in events:
+            if event.position <= position:
+                continue
+            if event.position != position + 1:
+                raise CorruptData(f"view {self.path} is at position {position} and was given event {event.position}")
+            suffix = _U64.pack(_MAXIMUM - event.commit_ts)
+            superseded = []
+            for key, value, kind in event.writes:
+                put(key + suffix, value)
+                if _SUPERSEDING[kind]:
+                    superseded.append(key)
+            if superseded:
+                put(QUEUE_PREFIX + _U64.pack(event.commit_ts) + _U64.pack(event.part), _encode(superseded))
+            if event.catalog_changes or changed_catalog:
+                changed_catalog.append(event)
+            if not event.more:
+                position = event.position
+                commit_ts = event.commit_ts
+        moved = position != self.frontier.position
+        frontier = Frontier(position, commit_ts)
+        if moved:
+            put(META_KEY, _encode(frontier))
+        if changed_catalog:
+            catalog = self._changed_catalog(changed_catalog, batch)
+        self._write(batch)
+        if changed_catalog:
+            self.catalog = catalog
+        if moved:
+            self.frontier = frontier
+            self.snapshot = commit_ts
+        self._events_since_flush += len(events)
+        if self._events_since_flush >= FLUSH_EVENTS:
+            self._events_since_flush = 0
+            self.database.flush(wait=False)
+
+    def _changed_catalog(self, events: list[Event], batch: WriteBatch) -> Catalog:
+        """The catalog after these events; queues storage that no table owns any more."""
+        changed: dict[int, CatalogObject | None] = {}
+        version = self.catalog.version
+        for event in events:
+            for key, value, _ in event.writes:
+                if key[: keys.PREFIX_LENGTH] != CATALOG_PREFIX:
+                    continue
+                oid = int.from_bytes(key[keys.PREFIX_LENGTH :], "big")
+                before = changed.get(oid, self.catalog.objects.get(oid))
+                after = _with_version(decode_object(value), event.commit_ts) if value else None
+                changed[oid] = after
+                version = event.commit_ts
+                if isinstance(before, Table) and (not isinstance(after, Table) or after.storage != before.storage):
+                    batch.put(
+                        DROPPED_PREFIX + _U64.pack(event.commit_ts) + struct.pack(">I", before.storage),
+                        struct.pack(">I", before.storage),
+                    )
+        return self.catalog.replace(changed, version)
+
+    # ── the catalog ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def load_catalog(self, snapshot: int) -> Catalog:
+        """The schema as it was at `snapshot`."""
+        catalog = bootstrap_catalog()
+        found: dict[int, CatalogObject | None] = {}
+        version = 0
+        suffix = inverted(snapshot)
+        high = keys.successor(CATALOG_PREFIX)
+        last = b""
+        for stored, value in self.database.items(from_key=CATALOG_PREFIX):
+            if stored >= high:
+                break
+            key = stored[:-8]
+            if key == last or stored[-8:] < suffix:
+                continue
+            last = key
+            commit_ts = timestamp_of(stored)
+            version = max(version, commit_ts)
+            oid = int.from_bytes(key[keys.PREFIX_LENGTH :], "big")
+            found[oid] = _with_version(decode_object(value), commit_ts) if value else None
+        return catalog.replace(found, version)
+
+    # ── garbage ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def collect(self, horizon: int, keys_max: int = 1000) -> int:
+        """Remove versions that no snapshot at or after `horizon` (commit timestamp, µs) can see.
+
+        Handles at most about `keys_max` superseded keys, so that it can run in slices; returns how many it did (0: all
+        done).
+        """
+        batch = WriteBatch(raw_mode=True)
+        done = 0
+        high = QUEUE_PREFIX + _U64.pack(max(0, horizon))
+        for stored, value in self.database.items(from_key=QUEUE_PREFIX):
+            if stored >= high or done >= keys_max:
+                break
+            superseded_at = _U64.unpack_from(stored, keys.PREFIX_LENGTH)[0]
+            for key in _decode_keys(value):
+                done += 1
+                self._collect_key(key, superseded_at, batch)
+            batch.delete(stored)
+        high = DROPPED_PREFIX + _U64.pack(max(0, horizon))
+        for stored, value in self.database.items(from_key=DROPPED_PREFIX):
+            if stored >= high:
+                break
+            storage_id = struct.unpack(">I", value)[0]
+            self.database.delete_range(keys.prefix(storage_id, 0), keys.prefix(storage_id + 1, 0))
+            batch.delete(stored)
+            done += 1
+        if done:
+            self._write(batch)
+        return done
+
+    def _collect_key(self, key: bytes, superseded_at: int, batch: WriteBatch) -> None:
+        """Versions of `key` older than `superseded_at`, and that version itself if it is a tombstone."""
+        length = len(key) + 8
+        for stored, value in self.database.items(from_key=key + inverted(superseded_at)):
+            if len(stored) != length or stored[:-8] != key:
+                break
+            if timestamp_of(stored) < superseded_at or not value:
+                batch.delete(stored)
+
+    # ── whole contents ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def contents(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every stored version (key with timestamp, value), bookkeeping left out, in key order: for verification."""
+        low = keys.prefix(1, 0)
+        yield from self.database.items(from_key=low)
+
+    def flush(self) -> None:
+        """Make everything applied so far durable in the view's own files; blocks."""
+        self.database.flush()
+        self._events_since_flush = 0
+
+    def close(self) -> None:
+        """Flush and close."""
+        self.database.flush()
+        self.database.close()
+
+
+def _with_version(item: CatalogObject, version: int) -> CatalogObject:
+    return msgspec.structs.replace(item, version=version)
+
+
+class Difference(NamedTuple):
+    """One place where a view is not what replaying the journal gives."""
+
+    key: bytes
+    in_view: bytes | None
+    in_replay: bytes | None
+
+
+def compare(view: View, replayed: View, *, limit: int = 10) -> list[Difference]:
+    """Where two views at the same frontier differ, as snapshots see them.
+
+    Versions that garbage collection has removed from one of them are no difference: a version may be missing where a newer
+    version of the same key supersedes it.
+    """
+    differences: list[Difference] = []
+    for key, ours, theirs in _merged(view.contents(), replayed.contents()):
+        if ours == theirs:
+            continue
+        newest = _newest(view, key), _newest(replayed, key)
+        if newest[0] == newest[1] and (ours is None or theirs is None):
+            continue
+        differences.append(Difference(key, ours, theirs))
+        if len(differences) >= limit:
+            break
+    return differences
+
+
+def _newest(view: View, stored: bytes) -> tuple[bytes, bytes] | None:
+    """The newest version of a stored key's key; None where there is none or only a tombstone."""
+    key = stored[:-8]
+    for found, value in view.database.items(from_key=key):
+        if found[:-8] == key and value:
+            return found, value
+        return None
+    return None
+
+
+def _merged(
+    left: Iterable[tuple[bytes, bytes]], right: Iterable[tuple[bytes, bytes]]
+) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+    """Both sorted streams side by side."""
+    left_iterator, right_iterator = iter(left), iter(right)
+    ours, theirs = next(left_iterator, None), next(right_iterator, None)
+    while ours is not None or theirs is not None:
+        if theirs is None or (ours is not None and ours[0] < theirs[0]):
+            assert ours is not None
+            yield ours[0], ours[1], None
+            ours = next(left_iterator, None)
+        elif ours is None or theirs[0] < ours[0]:
+            yield theirs[0], None, theirs[1]
+            theirs = next(right_iterator, None)
+        else:
+            yield ours[0], ours[1], theirs[1]
+            ours, theirs = next(left_iterator, None), next(right_iterator, None)
+
+
+def replay(
+    events: Iterable[Event], path: Path, *, chunk: int = 500, progress: Callable[[int], None] | None = None
+) -> View:
+    """A new view made of the event log alone."""
+    view = View(path)
+    waiting: list[Event] = []
+    for event in events:
+        waiting.append(event)
+        if len(waiting) >= chunk:
+            view.apply(waiting)
+            waiting = []
+            if progress is not None:
+                progress(view.frontier.position)
+    if waiting:
+        view.apply(waiting)
+    return view
