@@ -27,7 +27,7 @@ from frontend.errors import SqlError
 from frontend.functions.numeric_division import add_exactly, average, average_of_integers
 from frontend.functions.registry import SCALARS, Accumulator, aggregate
 from frontend.types import oids
-from frontend.types.registry import type_entry
+from frontend.types.registry import sort_key
 
 INT8_MIN, INT8_MAX = -(2**63), 2**63 - 1
 
@@ -198,7 +198,7 @@ class SumDouble:
         return self.total
 
 
-_SINGLE = struct.Struct("f")
+_SINGLE = struct.Struct("<f")
 
 
 @aggregate("sum(float4)")
@@ -327,7 +327,7 @@ def _same(value: Any) -> Any:
 
 def _extreme(better: Callable[[Any, Any], bool]) -> Callable[..., Accumulator]:
     def create(*, argument_types: tuple[int, ...], result_type: int) -> Accumulator:
-        return KeyedExtreme(type_entry(argument_types[0]).sort_key or _same, better)
+        return KeyedExtreme(sort_key(argument_types[0]) or _same, better)
 
     return create
 
@@ -369,9 +369,7 @@ class _Booleans:
         self.count -= 1
 
 
-@aggregate(
-    "bool_and(bool)", "every(bool)", inline=("None", "{s} = {0} if {s} is None else ({s} and {0})", "{s}")
-)
+@aggregate("bool_and(bool)", "every(bool)", inline=("None", "{s} = {0} if {s} is None else ({s} and {0})", "{s}"))
 class EveryTrue(_Booleans):
     """bool_and, every."""
 

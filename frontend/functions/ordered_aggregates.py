@@ -16,7 +16,7 @@ from typing import Any
 
 from frontend.errors import SqlError
 from frontend.functions.registry import SCALARS, aggregate
-from frontend.types.registry import type_entry
+from frontend.types.registry import sort_key
 
 
 class _Sorted:
@@ -32,6 +32,17 @@ def _checked_fraction(fraction: float) -> float:
         text = "NaN" if isnan(fraction) else f"{fraction:g}"
         raise SqlError("22003", f"percentile value {text} is not between 0 and 1")
     return fraction
+
+
+def _results(values: list[Any], fractions: Any, compute: Callable[[float], Any]) -> Any:
+    """The percentile, or the array of them; a single fraction is checked even where there are no rows."""
+    if fractions is None:
+        return None
+    if not values:
+        if not isinstance(fractions, list):
+            _checked_fraction(fractions)
+        return None
+    return _map_fractions(fractions, compute)
 
 
 def _map_fractions(fractions: Any, compute: Callable[[float], Any]) -> Any:
@@ -50,9 +61,7 @@ class DiscretePercentile(_Sorted):
         return self.values[max(row, 1) - 1]
 
     def result(self, fractions: Any) -> Any:
-        if fractions is None or not self.values:
-            return None
-        return _map_fractions(fractions, self._at)
+        return _results(self.values, fractions, self._at)
 
 
 class _Continuous(_Sorted):
@@ -67,9 +76,7 @@ class _Continuous(_Sorted):
         return self._between(self.values[first], self.values[second], position - first)
 
     def result(self, fractions: Any) -> Any:
-        if fractions is None or not self.values:
-            return None
-        return _map_fractions(fractions, self._at)
+        return _results(self.values, fractions, self._at)
 
 
 @aggregate("percentile_cont(float8,float8)", "percentile_cont(_float8,float8)")
@@ -95,7 +102,7 @@ class Mode:
     """The most frequent value; the first of them where several are."""
 
     def __init__(self, *, argument_types: tuple[int, ...], result_type: int) -> None:
-        self.key = type_entry(argument_types[0]).sort_key
+        self.key = sort_key(argument_types[0])
         self.previous: Any = None
         self.run_value: Any = None
         self.run_length = 0

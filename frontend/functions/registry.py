@@ -16,6 +16,20 @@ local first) and the names in `names`. Strict functions (pg_proc.proisstrict) ne
     @window("row_number()")   function of a WindowPartition giving one value for each of its rows
     @set_returning("generate_series(int4,int4)")   generator of values (tuples where it returns several columns)
 
+Conventions that compiler and executor keep:
+
+  * VARIADIC "any" functions (concat, format, json_build_object, num_nulls …) take their arguments one by one. Called with an
+    explicit VARIADIC array, a NULL array gives NULL, else its elements are spread, and `argument_types` ends with the
+    array's element type once (implementations repeat the last type as needed).
+  * An accumulator may have `remove(*arguments)`, the inverse of `add`, for sliding window frames. Without it the executor
+    computes each frame anew.
+  * Ordered-set aggregates (percentile_*, mode): rows come sorted by WITHIN GROUP's ORDER BY, only the aggregated arguments
+    go to `add`, rows with a NULL in them are left out, and the direct arguments go to `result(*direct)`.
+  * Hypothetical-set aggregates (rank … WITHIN GROUP): rows come sorted; `add(comparison, starts_peers)` for each, where
+    comparison is -1, 0, 1 as the row sorts before, with or after the hypothetical row of the direct arguments, and
+    starts_peers tells whether the row differs from the one before it; then `result()`.
+  * Aggregates keep their input sorted or distinct by the executor's work: an accumulator sees the rows in the order wanted.
+
 With `context=True` the implementation's first argument is the `Context`.
 """
 

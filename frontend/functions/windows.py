@@ -79,7 +79,7 @@ def _shifted(partition: WindowPartition, direction: int) -> Sequence[Any]:
         return [*values[1:], None] if size else []
     offsets = partition.arguments[1]
     defaults = partition.arguments[2] if given == 3 else None
-    result = []
+    result: list[Any] = []
     for row in range(size):
         offset = offsets[row]
         if offset is None:
@@ -124,7 +124,7 @@ def last_value(partition: WindowPartition) -> Sequence[Any]:
 @window("nth_value(anyelement,int4)")
 def nth_value(partition: WindowPartition) -> Sequence[Any]:
     values, places = partition.arguments
-    result = []
+    result: list[Any] = []
     for row in range(partition.size):
         place = places[row]
         if place is None:
