@@ -1,0 +1,213 @@
+"""Virtual relations: pg_catalog, information_schema and sys, computed from the live catalog when they are read.
+
+    binder ──find("pg_catalog", "pg_class")──▶ VirtualRelation ──rows(context)──▶ tuples in column order
+
+Every relation that PostgreSQL 16 has exists here with PostgreSQL's OID and full column list (`facts.py`). What its rows are
+is said by a function registered with `@rows_of`; a relation without one is empty, because nothing that it could list exists
+in Boreal (publications, foreign servers, large objects …).
+
+Most rows depend on nothing but the catalog, which is immutable: they are computed once a catalog and kept until another
+catalog is asked about (`from_catalog=True`). Such relations also answer equality look-ups (`lookup`) from an index that is
+built when a column is first looked up, so that the nested loops of psql and the drivers do not scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from frontend.context import Context
+from frontend.system import facts
+from storage.catalog import INFORMATION_SCHEMA_OID, PG_CATALOG_OID, SYS_SCHEMA_OID
+
+Row = tuple[Any, ...]
+RowsFunction = Callable[[Context], Iterable[Row]]
+
+SYSTEM_SCHEMAS: dict[str, int] = {
+    "pg_catalog": PG_CATALOG_OID,
+    "information_schema": INFORMATION_SCHEMA_OID,
+    "sys": SYS_SCHEMA_OID,
+}
+"""The schemas that every database has and nobody can change, by name."""
+
+FIRST_SYS_RELATION_OID = 15000
+
+# Modules whose import registers rows, in the order of the chapters.
+_ROW_MODULES = (
+    "frontend.system.builtin_objects",
+    "frontend.system.relations",
+    "frontend.system.dependencies",
+    "frontend.system.types",
+    "frontend.system.roles",
+    "frontend.system.views",
+    "frontend.system.statistics",
+    "frontend.system.sessions",
+    "frontend.system.information_schema",
+    "frontend.system.information_routines",
+    "frontend.system.sys_relations",
+)
+
+
+class VirtualRelation:
+    """One system relation.
+
+    Attributes:
+        oid, schema, name: PostgreSQL's own, `schema_oid` included.
+        columns: (name, type OID, typmod); attribute numbers count from 1.
+        row_type: OID of its row type, 0 for relations of sys.
+        not_null: for each column, whether pg_attribute calls it not null.
+    """
+
+    __slots__ = (
+        "_cached", "_catalog", "_from_catalog", "_indexes", "_rows", "columns", "name", "not_null", "oid", "row_type",
+        "schema", "schema_oid",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        schema: str,
+        name: str,
+        oid: int,
+        row_type: int,
+        columns: Sequence[tuple[str, int, int]],
+        not_null: Sequence[bool],
+    ) -> None:
+        self.schema = schema
+        self.schema_oid = SYSTEM_SCHEMAS[schema]
+        self.name = name
+        self.oid = oid
+        self.row_type = row_type
+        self.columns = tuple(columns)
+        self.not_null = tuple(not_null)
+        self._rows: RowsFunction | None = None
+        self._from_catalog = False
+        self._catalog: object = None
+        self._cached: list[Row] = []
+        self._indexes: dict[int, dict[Any, list[Row]]] = {}
+
+    def __repr__(self) -> str:
+        return f"<VirtualRelation {self.schema}.{self.name}>"
+
+    def rows(self, context: Context) -> Iterable[Row]:
+        """The rows as the session sees them now, one value a declared column. The list must not be changed."""
+        function = self._rows
+        if function is None:
+            return ()
+        if not self._from_catalog:
+            return function(context)
+        catalog = context.catalog
+        if self._catalog is not catalog:
+            self._cached = list(function(context))
+            self._catalog = catalog
+            self._indexes = {}
+        return self._cached
+
+    def lookup(self, position: int, value: Any, context: Context) -> Iterable[Row]:
+        """The rows whose column at `position` (from 0) equals `value`; NULL equals nothing."""
+        rows = self.rows(context)
+        if value is None:
+            return ()
+        if not self._from_catalog:
+            return [row for row in rows if row[position] == value]
+        index = self._indexes.get(position)
+        if index is None:
+            index = {}
+            try:
+                for row in rows:
+                    index.setdefault(row[position], []).append(row)
+            except TypeError:  # an array or another value that cannot be a key
+                return [row for row in rows if row[position] == value]
+            self._indexes[position] = index
+        return index.get(value, ())
+
+
+def rows_of(schema: str, *names: str, from_catalog: bool = True) -> Callable[[RowsFunction], RowsFunction]:
+    """Register the decorated function as what computes the rows of the named relations.
+
+    `from_catalog`: the rows are a function of `context.catalog` alone and may be kept for as long as it is the same.
+    """
+
+    def register(function: RowsFunction) -> RowsFunction:
+        for name in names:
+            relation = _relations()[schema, name]
+            if relation._rows is not None:
+                raise ValueError(f"{schema}.{name} has two row functions")
+            relation._rows = function
+            relation._from_catalog = from_catalog
+        return function
+
+    return register
+
+
+# Relations of Boreal's own: (name, type OID) of each column.
+_SYS_COLUMNS: dict[str, tuple[tuple[str, int], ...]] = {
+    "jobs": (
+        ("job_id", 25),
+        ("status", 25),
+        ("details", 25),
+        ("job_type", 25),
+        ("class_id", 26),
+        ("object_id", 26),
+        ("object_name", 25),
+        ("start_time", 1184),
+        ("update_time", 1184),
+    ),
+    "settings": (("name", 25), ("setting", 25), ("unit", 25), ("source", 25), ("context", 25)),
+    "storage": (
+        ("schema_name", 19),
+        ("table_name", 19),
+        ("table_id", 26),
+        ("storage_id", 20),
+        ("index_name", 19),
+        ("index_id", 23),
+        ("bytes", 20),
+    ),
+}
+
+
+@cache
+def _relations() -> dict[tuple[str, str], VirtualRelation]:
+    found: dict[tuple[str, str], VirtualRelation] = {}
+    for schema, described in (
+        ("pg_catalog", facts.catalog_relations()),
+        ("information_schema", facts.information_schema_relations()),
+    ):
+        for name, fact in described.items():
+            columns = [(column.name, column.type, column.typmod) for column in fact.columns]
+            found[schema, name] = VirtualRelation(
+                schema, name, fact.oid, fact.row_type, columns, [column.not_null for column in fact.columns]
+            )
+    for place, (name, described_columns) in enumerate(_SYS_COLUMNS.items()):
+        columns = [(column, type_oid, -1) for column, type_oid in described_columns]
+        oid = FIRST_SYS_RELATION_OID + place
+        found["sys", name] = VirtualRelation("sys", name, oid, 0, columns, [False] * len(columns))
+    return found
+
+
+@cache
+def _loaded() -> dict[tuple[str, str], VirtualRelation]:
+    for module in _ROW_MODULES:
+        import_module(module)
+    return _relations()
+
+
+@cache
+def _by_oid() -> dict[int, VirtualRelation]:
+    return {relation.oid: relation for relation in _loaded().values()}
+
+
+def find(schema: str, name: str) -> VirtualRelation | None:
+    """The system relation of this schema and name, or None."""
+    return _loaded().get((schema, name)) if schema in SYSTEM_SCHEMAS else None
+
+
+def find_by_oid(oid: int) -> VirtualRelation | None:
+    """The system relation with this OID, or None."""
+    return _by_oid().get(oid)
+
+
+def all_relations() -> Iterable[VirtualRelation]:
+    """Every system relation."""
+    return _loaded().values()
