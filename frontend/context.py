@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from frontend.system.information import SystemInformation
     from storage.catalog import Catalog
 
 
@@ -90,6 +91,10 @@ class Context(Protocol):
     def last_sequence_value(self) -> int: ...
 
     def set_sequence_value(self, sequence_oid: int, value: int, is_called: bool) -> int: ...
+
+    @property
+    def system(self) -> SystemInformation:
+        """What only the running session can tell the system catalogue: settings, sessions, sizes."""
 
     def notice(self, sqlstate: str, message: str, *, severity: str = "NOTICE", hint: str | None = None) -> None:
         """Queue a NoticeResponse for the client."""
