@@ -1,0 +1,179 @@
+"""Statements made ready to run: parsed, and for queries bound, planned and compiled.
+
+    text ──parse──▶ syntax node ──┬─ query or data modification ──bind, plan, compile──▶ PlannedStatement (cached, shared)
+                                  └─ anything else: run by commands.py or ddl, nothing to plan
+
+A `PlannedStatement` belongs to no session: it knows types and code, not settings. It is valid for one catalog version and
+one search path; the gateway's `PlanCache` keys on those, so DDL simply makes old plans unreachable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from frontend.errors import SqlError
+from frontend.sql import syntax
+from frontend.types import oids
+from frontend.types.registry import binary_decoder, binary_encoder, text_decoder, text_encoder, type_by_oid
+from frontend.wire import messages
+from frontend.wire.rowencoder import RowEncoder, compile_row_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from frontend.context import Context
+    from frontend.sql.compiler.plan import CompiledPlan
+    from frontend.sql.logical import BoundStatement, Column
+
+PLANS_MAX = 2000
+
+PLANNABLE = (syntax.Select, syntax.Insert, syntax.Update, syntax.Delete, syntax.Merge)
+"""Statements that are bound and compiled; all others are commands."""
+
+_CONTEXT_FREE_TEXT = oids.INTEGER_LIKE_TYPES | oids.STRING_TYPES | {oids.BOOL, oids.JSON}
+
+
+class PlannedStatement:
+    """A query or data modification, ready to run.
+
+    Attributes:
+        bound: what the binder said: columns, parameters, relations, whether it writes.
+        compiled: the code.
+        tag: "SELECT", "INSERT 0", "UPDATE" or "DELETE"; the row count follows.
+    """
+
+    __slots__ = ("_descriptions", "bound", "columns", "compiled", "parameters", "relations", "tag", "writes")
+
+    def __init__(self, bound: BoundStatement, compiled: CompiledPlan) -> None:
+        self.bound = bound
+        self.compiled = compiled
+        self.columns = bound.columns
+        self.parameters = bound.parameters
+        self.relations = bound.relations
+        self.writes = bound.writes
+        self.tag = "INSERT 0" if bound.command == "INSERT" else bound.command
+        self._descriptions: dict[tuple[int, ...], bytes] = {}
+
+    def description(self, formats: tuple[int, ...]) -> bytes:
+        """RowDescription for these result formats (one each), NoData where there are no columns."""
+        found = self._descriptions.get(formats)
+        if found is None:
+            found = self._descriptions[formats] = describe(self.columns, formats)
+        return found
+
+
+def describe(columns: Sequence[Column], formats: Sequence[int]) -> bytes:
+    """RowDescription of bound columns; NoData where there are none."""
+    if not columns:
+        return messages.NO_DATA
+    return messages.row_description(
+        messages.Column(
+            column.name,
+            column.table,
+            column.attribute,
+            column.type,
+            type_by_oid(column.type).length,
+            column.typmod,
+            format_code,
+        )
+        for column, format_code in zip(columns, formats, strict=True)
+    )
+
+
+def expand_formats(formats: Sequence[int], count: int, what: str) -> tuple[int, ...]:
+    """Format codes as received (none, one for all, one each) to one each; 08P01 / 22023 where they do not fit."""
+    for code in formats:
+        if code not in (0, 1):
+            raise SqlError("22023", f"unsupported format code: {code}")
+    if not formats:
+        return (0,) * count
+    if len(formats) == 1:
+        return (formats[0],) * count
+    if len(formats) != count:
+        raise SqlError("08P01", f"bind message has {len(formats)} {what} formats but query has {count} columns")
+    return tuple(formats)
+
+
+def row_encoder(columns: Sequence[Column], formats: Sequence[int], context: Context) -> RowEncoder:
+    """Rows to DataRow messages, for the settings of this moment."""
+    specification: list[tuple[int, int, Any]] = []
+    for column, format_code in zip(columns, formats, strict=True):
+        if format_code == 0:
+            encoder = None if column.type in _CONTEXT_FREE_TEXT else text_encoder(column.type, context)
+        else:
+            encoder = binary_encoder(column.type, context)
+        specification.append((column.type, format_code, encoder))
+    return compile_row_encoder(specification)
+
+
+def parameter_decoders(types: Sequence[int], formats: Sequence[int], context: Context) -> list[Callable[[bytes], Any]]:
+    """One function a parameter, from the bytes of Bind to the value in memory."""
+    return [
+        binary_decoder(oid, -1, context) if format_code else text_decoder(oid, -1, context)
+        for oid, format_code in zip(types, formats, strict=True)
+    ]
+
+
+class PreparedStatement:
+    """What Parse or PREPARE made: a name for a statement. The plan is looked up again whenever the catalog has moved.
+
+    Attributes:
+        sql: the text, as pg_prepared_statements shows it.
+        node: syntax tree; None for an empty query.
+        declared: parameter types as the client declared them (0: unspecified).
+        parameters: parameter types as resolved.
+        planned: the plan, for queries and data modification; valid for `validity`.
+        from_sql: made by PREPARE.
+    """
+
+    __slots__ = (
+        "declared", "encoders", "from_sql", "name", "node", "parameters", "planned", "prepared_us", "sql", "validity",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        sql: str,
+        node: syntax.Statement | None,
+        declared: Sequence[int],
+        prepared_us: int,
+        from_sql: bool,
+    ) -> None:
+        self.name = name
+        self.sql = sql
+        self.node = node
+        self.declared = tuple(declared)
+        self.parameters: tuple[int, ...] = ()
+        self.planned: PlannedStatement | None = None
+        self.validity: Hashable = None
+        self.prepared_us = prepared_us
+        self.from_sql = from_sql
+        self.encoders: dict[Hashable, Any] = {}
+
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class BoundedCache(Generic[Key, Value]):
+    """A dict that forgets its oldest half when it is full: look-ups cost nothing beyond the dict's own."""
+
+    __slots__ = ("entries", "entries_max", "get")
+
+    def __init__(self, entries_max: int) -> None:
+        self.entries: dict[Key, Value] = {}
+        self.entries_max = entries_max
+        self.get = self.entries.get
+
+    def put(self, key: Key, value: Value) -> None:
+        """Remember; may forget older entries."""
+        entries = self.entries
+        if len(entries) >= self.entries_max:
+            for old in list(entries)[: self.entries_max // 2]:
+                del entries[old]
+        entries[key] = value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.entries.clear()
