@@ -6,8 +6,8 @@ a piece is one of: a run of word characters, a quoted string or identifier with 
 of digits, one punctuation character. Comments (nested ones too) are gone. What sqlglot does beyond that (canonical
 keywords, merged words, decoded escapes) would lose what was written. Then, by PostgreSQL's scan.l:
 
-    pieces   select  E'a\\n'  1  .  5e3  <  @  -  1  ::  "Int4"
-    tokens   select  STRING  DECIMAL    OP <@-? no: OP <@, -, INTEGER 1, ::, IDENT Int4
+    pieces   select   E'a\\n'   1 . 5e3    <  @  >   ::   "Int4"
+    tokens   select   STRING   DECIMAL    OP        ::   IDENT
 
 - adjacent operator characters form the longest operator, minus a trailing + or - unless the operator has one of
   ~ ! @ # ^ & | ` ? %;
@@ -29,7 +29,7 @@ from typing import NoReturn
 from sqlglot import tokens as sqlglot_tokens
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import TokenError
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from frontend.errors import SqlError
 
@@ -91,7 +91,8 @@ class Boreal(Postgres):
     NUMBERS_CAN_BE_UNDERSCORE_SEPARATED = True
     UNESCAPED_SEQUENCES: dict[str, str] = {}
 
-    Tokenizer = _Pieces
+    class Tokenizer(_Pieces):
+        """The name by which sqlglot's Dialect finds it."""
 
 
 _PIECES = _Pieces(dialect=Boreal)
