@@ -165,14 +165,14 @@ def char_to_byte(value: str) -> int:
     return int(value[1:], 8) if len(value) == 4 else ord(value)
 
 
-_OCTAL = re.compile(r"\\([0-3][0-7][0-7])\Z")
+_OCTAL = re.compile(r"\\([0-7][0-7][0-7])\Z")
 
 
 def char_from_text(text: str) -> str:
     """Input of "char": the first byte, or an octal escape."""
     match = _OCTAL.match(text)
     if match:
-        return char_from_byte(int(match[1], 8))
+        return char_from_byte(int(match[1], 8) & 0xFF)
     return char_from_byte(text.encode()[0]) if text else ""
 
 
@@ -348,7 +348,7 @@ def _ascii_encoder(context: Context) -> Encoder:
 
 # tid and pg_lsn are kept as text-like values: a tid is (block, offset), a pg_lsn an int
 
-_TID = re.compile(r"\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)\s*\Z")
+_TID = re.compile(r"\((\d+),(\d+)\)\Z")
 
 
 def _tid_input(text: str, typmod: int, context: Context) -> tuple[int, int]:

@@ -30,7 +30,7 @@ class TypeFact(NamedTuple):
     preferred: bool
     delimiter: str
     relation: int
-    subscript: str
+    subscript: int
     element: int
     array: int
     collation: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from decimal import Decimal
 from typing import Any
 
 from frontend.context import Context
@@ -32,6 +33,11 @@ _SPECIAL = {
     "+inf": math.inf,
     "-inf": -math.inf,
 }
+# Shortest digits must lie strictly between the midpoints to the neighbouring doubles; Python also accepts the midpoint
+# itself, which can only have as few digits as that among integers beyond 2**53 (1e23 is the famous one).
+_MIDPOINTS_FROM = 2.0**53
+_DIGITS_TRIED = (6, 7, 8, 9)
+_FLOAT4_NORMAL_MIN = 2.0**-126
 FLOAT4_MAX = float.fromhex("0x1.fffffep+127")
 
 
@@ -87,6 +93,8 @@ def format_float8(value: float, extra_float_digits: int = 1) -> str:
             text = text[:-2]
             if len(text) < 16:
                 return text
+        if abs(value) >= _MIDPOINTS_FROM and _is_midpoint(text, value):
+            text = _digits_off_midpoint(value)
         magnitude = abs(value)
         if 1e15 <= magnitude < 1e16:
             digits = text.lstrip("-").replace(".", "").rstrip("0")
@@ -100,6 +108,18 @@ def format_float8(value: float, extra_float_digits: int = 1) -> str:
     return format(value, f".{max(15 + extra_float_digits, 1)}g")
 
 
+def _is_midpoint(text: str, value: float) -> bool:
+    return not math.isinf(value) and abs(Decimal(text) - Decimal(value)) * 2 == Decimal(math.ulp(value))
+
+
+def _digits_off_midpoint(value: float) -> str:
+    for digits in (15, 16):
+        text = format(value, f".{digits}g")
+        if float(text) == value and not _is_midpoint(text, value):
+            return text
+    return format(value, ".17g")
+
+
 def _format_special(value: float) -> str:
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
@@ -110,7 +130,7 @@ def format_float4(value: float, extra_float_digits: int = 1) -> str:
         return _format_special(value)
     if extra_float_digits <= 0:
         return format(value, f".{max(6 + extra_float_digits, 1)}g")
-    for digits in (6, 7, 8, 9):
+    for digits in _DIGITS_TRIED if abs(value) >= _FLOAT4_NORMAL_MIN else range(1, 10):
         text = format(value, f".{digits}g")
         if round_to_float4(float(text)) == value:
             break

@@ -12,6 +12,7 @@ Values are the ones of the table in the package's DESIGN.md; NULL never reaches 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +20,7 @@ from typing import Any
 
 from frontend.context import Context
 from frontend.errors import SqlError, unsupported
-from frontend.types import characters, decimals, floats, integers, oids
+from frontend.types import arrays, characters, decimals, floats, identifiers, integers, jsondata, moments, oids, records
 from frontend.types.behaviour import Decoder, Encoder, Input, Output, Receive, Send, TypeBehaviour
 from frontend.types.facts import TypeFact, type_facts, type_oids_by_name
 
@@ -116,7 +117,13 @@ _BEHAVIOURS: dict[int, TypeBehaviour] = {
     **floats.BEHAVIOURS,
     **decimals.BEHAVIOURS,
     **characters.BEHAVIOURS,
+    **moments.BEHAVIOURS,
+    **jsondata.BEHAVIOURS,
+    **identifiers.BEHAVIOURS,
 }
+
+
+_ARRAY_SUBSCRIPT_HANDLER = 6179  # pg_proc.oid
 
 
 def is_known_type(oid: int) -> bool:
@@ -130,10 +137,30 @@ def type_by_oid(oid: int) -> TypeEntry:
     fact = type_facts().get(oid)
     if fact is None:
         raise SqlError("42704", f"type with OID {oid} does not exist")
+    return _entry(fact, _behaviour_of(oid))
+
+
+@cache
+def _behaviour_of(oid: int) -> TypeBehaviour:
     behaviour = _BEHAVIOURS.get(oid)
-    if behaviour is None:
-        behaviour = _refused(sql_name(oid))
-    return _entry(fact, behaviour)
+    if behaviour is not None:
+        return behaviour
+    if oid == oids.RECORD:
+        return records.record_behaviour(_behaviour_of)
+    if oid in arrays.VECTOR_ELEMENTS:
+        element = arrays.VECTOR_ELEMENTS[oid]
+        return arrays.vector_behaviour(element, _behaviour_of(element), sql_name(oid))
+    fact = type_facts()[oid]
+    if is_array(oid) and is_supported(fact.element):
+        return arrays.array_behaviour(fact.element, fact.delimiter, _behaviour_of(fact.element))
+    return _refused(sql_name(oid))
+
+
+def is_supported(oid: int) -> bool:
+    """Whether Boreal can hold values of the type."""
+    if oid in _BEHAVIOURS or oid == oids.RECORD or oid in arrays.VECTOR_ELEMENTS:
+        return True
+    return is_array(oid) and is_supported(type_facts()[oid].element)
 
 
 def type_by_name(name: str) -> TypeEntry:
@@ -153,7 +180,7 @@ def type_by_name(name: str) -> TypeEntry:
 def is_array(oid: int) -> bool:
     """Whether a type is a true array (int2vector and oidvector are not, though they have elements)."""
     fact = type_facts().get(oid)
-    return fact is not None and fact.subscript == "array_subscript_handler" and fact.length == -1
+    return fact is not None and fact.subscript == _ARRAY_SUBSCRIPT_HANDLER and oid not in arrays.VECTOR_ELEMENTS
 
 
 def sql_name(oid: int) -> str:
@@ -265,6 +292,18 @@ def _entry(fact: TypeFact, behaviour: TypeBehaviour) -> TypeEntry:
         sort_key=behaviour.sort_key,
         hash_key=behaviour.hash_key,
     )
+
+
+def _type_to_text(oid: int, context: Context) -> str | None:
+    return format_type(oid) if oid in type_facts() else None
+
+
+def _type_from_text(text: str, context: Context) -> int:
+    name = re.sub(r"\s*\([0-9, ]*\)", "", text.strip())
+    return type_by_name(name.removeprefix("pg_catalog.")).oid
+
+
+identifiers.set_name_resolver("regtype", _type_to_text, _type_from_text)
 
 
 def _refused(name: str) -> TypeBehaviour:
