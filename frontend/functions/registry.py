@@ -44,7 +44,15 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class ScalarImplementation:
-    """`call(*arguments)`, or `call(context, *arguments)` where `context`."""
+    """`call(*arguments)`, or `call(context, *arguments)` where `context`.
+
+    `precompile(*arguments[1:])` gives a function of the first argument that is the same call, for when all the others are
+    constants (and not NULL): the plan compiler makes it once, e.g. the matcher of a LIKE pattern. It may raise what the call
+    would raise; the compiler then leaves the call as it is, so that the error comes at run time or not at all.
+
+    `blocking` marks a function that waits: the call returns the number of seconds (float) to wait, and the executor waits
+    without holding the event loop, after which the function's value is void (pg_sleep).
+    """
 
     call: Callable[..., Any]
     inline: str | None = None
@@ -53,6 +61,8 @@ class ScalarImplementation:
     typed: bool = (
         False  # also gets `argument_types` (tuple of OIDs) and `result_type` as keywords: polymorphic functions
     )
+    precompile: Callable[..., Callable[[Any], Any]] | None = None
+    blocking: bool = False
 
 
 class Accumulator(Protocol):
@@ -124,11 +134,13 @@ def scalar(
     names: Mapping[str, object] | None = None,
     context: bool = False,
     typed: bool = False,
+    precompile: Callable[..., Callable[[Any], Any]] | None = None,
+    blocking: bool = False,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as the implementation of each signature, e.g. "lower(text)"."""
 
     def register(function: Function) -> Function:
-        implementation = ScalarImplementation(function, inline, names or {}, context, typed)
+        implementation = ScalarImplementation(function, inline, names or {}, context, typed, precompile, blocking)
         for signature in signatures:
             _claim(SCALARS, signature, implementation)
         return function

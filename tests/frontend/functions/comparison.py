@@ -18,6 +18,7 @@ from frontend.context import Context
 from frontend.errors import SqlError
 from frontend.functions import catalogue
 from frontend.functions.registry import AGGREGATES, SCALARS, SET_RETURNING
+from frontend.types import oids
 from frontend.types.registry import type_by_name, type_by_oid
 
 Argument = str | tuple[str, str | None] | None  # text in the declared type; (type, text) for polymorphic arguments
@@ -161,7 +162,7 @@ def theirs(connection: psycopg.Connection[Any], signature: str, arguments: Seque
 
 
 def _sql(oid: int) -> str:
-    return type_by_oid(oid).sql_name
+    return "bpchar" if oid == oids.BPCHAR else type_by_oid(oid).sql_name
 
 
 def check(
