@@ -1,7 +1,7 @@
-"""PostgreSQL 16's own catalogue rows as Python tuples: what `frontend/builtin/*.json` says about types, casts, procedures.
+"""PostgreSQL 16's own rows of pg_type, as `frontend/builtin` holds them, by OID and by name.
 
-The files are facts (OIDs, names, signatures) dumped from a real server. They are read once, when first asked for, and
-indexed in the ways that type and function resolution need.
+The files are facts dumped from a real server, read once, when first asked for. Procedures, operators and casts are in
+`frontend/functions/catalogue.py`.
 """
 
 from __future__ import annotations
@@ -37,43 +37,6 @@ class TypeFact(NamedTuple):
     has_modifier: bool
 
 
-class ProcedureFact(NamedTuple):
-    """One row of pg_proc, as far as evaluation needs it; `kind` is prokind (f, a, w, p)."""
-
-    oid: int
-    name: str
-    kind: str
-    strict: bool
-    returns_set: bool
-    volatility: str
-    result: int
-    arguments: tuple[int, ...]
-    source: str
-
-
-class OperatorFact(NamedTuple):
-    """One row of pg_operator; `left` is 0 for prefix operators."""
-
-    oid: int
-    name: str
-    left: int
-    right: int
-    result: int
-    commutator: int
-    negator: int
-    procedure: int
-
-
-class CastFact(NamedTuple):
-    """One row of pg_cast; `context` is i, a or e; `method` f (function), b (binary-coercible) or i (through text)."""
-
-    source: int
-    target: int
-    function: int
-    context: str
-    method: str
-
-
 @cache
 def type_facts() -> dict[int, TypeFact]:
     """pg_type by OID."""
@@ -104,49 +67,3 @@ def type_facts() -> dict[int, TypeFact]:
 def type_oids_by_name() -> dict[str, int]:
     """OID by pg_type.typname."""
     return {fact.name: fact.oid for fact in type_facts().values()}
-
-
-@cache
-def procedure_facts() -> dict[int, ProcedureFact]:
-    """pg_proc by OID."""
-    columns, rows = load_rows("pg_proc")
-    at = {name: index for index, name in enumerate(columns)}
-    return {
-        row[at["oid"]]: ProcedureFact(
-            row[at["oid"]],
-            row[at["proname"]],
-            row[at["prokind"]],
-            row[at["proisstrict"]],
-            row[at["proretset"]],
-            row[at["provolatile"]],
-            row[at["prorettype"]],
-            tuple(row[at["proargtypes"]]),
-            row[at["prosrc"]],
-        )
-        for row in rows
-    }
-
-
-@cache
-def operator_facts() -> list[OperatorFact]:
-    """pg_operator."""
-    columns, rows = load_rows("pg_operator")
-    at = {name: index for index, name in enumerate(columns)}
-    names = ("oid", "oprname", "oprleft", "oprright", "oprresult", "oprcom", "oprnegate", "oprcode")
-    return [OperatorFact(*(row[at[name]] for name in names)) for row in rows]
-
-
-@cache
-def cast_facts() -> dict[tuple[int, int], CastFact]:
-    """pg_cast by (source, target)."""
-    columns, rows = load_rows("pg_cast")
-    at = {name: index for index, name in enumerate(columns)}
-    names = ("castsource", "casttarget", "castfunc", "castcontext", "castmethod")
-    facts = (CastFact(*(row[at[name]] for name in names)) for row in rows)
-    return {(fact.source, fact.target): fact for fact in facts}
-
-
-def signature(procedure: ProcedureFact) -> str:
-    """How `functions/registry.py` names a procedure: "int4pl(int4,int4)"."""
-    types = type_facts()
-    return f"{procedure.name}({','.join(types[argument].name for argument in procedure.arguments)})"

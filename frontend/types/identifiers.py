@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from functools import cache
 
 from frontend.context import Context
 from frontend.errors import SqlError
+from frontend.functions import catalogue
 from frontend.types import oids
 from frontend.types.behaviour import TypeBehaviour, malformed_binary
-from frontend.types.facts import procedure_facts
 from frontend.types.integers import parse_unsigned
 
 ToText = Callable[[int, Context], str | None]
@@ -83,14 +82,6 @@ def _behaviour(oid: int) -> TypeBehaviour:
 BEHAVIOURS: dict[int, TypeBehaviour] = {oid: _behaviour(oid) for oid in _NAMES.values()}
 
 
-@cache
-def _procedures_by_name() -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for fact in procedure_facts().values():
-        found.setdefault(fact.name, []).append(fact.oid)
-    return found
-
-
 def _strip_catalog(text: str) -> str:
     name = text.strip()
     return name.removeprefix("pg_catalog.").strip('"') if '"' in name else name.removeprefix("pg_catalog.").lower()
@@ -98,20 +89,21 @@ def _strip_catalog(text: str) -> str:
 
 def procedure_to_text(oid: int, context: Context) -> str | None:
     """regproc: the name, qualified where it is overloaded."""
-    fact = procedure_facts().get(oid)
-    if fact is None:
+    try:
+        name = catalogue.proc_by_oid(oid).name
+    except KeyError:
         return None
-    return fact.name if len(_procedures_by_name()[fact.name]) == 1 else f"pg_catalog.{fact.name}"
+    return name if len(catalogue.procs_by_name(name)) == 1 else f"pg_catalog.{name}"
 
 
 def procedure_from_text(text: str, context: Context) -> int:
     """regproc: the one function of that name."""
-    found = _procedures_by_name().get(_strip_catalog(text), [])
+    found = catalogue.procs_by_name(_strip_catalog(text))
     if not found:
         raise SqlError("42883", f'function "{text}" does not exist')
     if len(found) > 1:
         raise SqlError("42725", f'more than one function named "{text}"')
-    return found[0]
+    return found[0].oid
 
 
 set_name_resolver("regproc", procedure_to_text, procedure_from_text)
