@@ -172,7 +172,8 @@ class Session(Protocol):
     def failed(self, error: SqlError) -> None:
         """An error was reported to the client: fail or roll back the transaction, drop a COPY in progress.
 
-        Called once per ErrorResponse, whether the session or the connection raised it. Must not raise or suspend.
+        Called once per ErrorResponse, whether the session or the connection raised it; not for FATAL ones, after which
+        only `connection_lost` follows. Must not raise or suspend.
         """
 
     def cancel(self) -> None:
