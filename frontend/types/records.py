@@ -21,16 +21,17 @@ from frontend.types.behaviour import TypeBehaviour
 
 
 class Record(tuple[Any, ...]):
-    """A row value; subclasses fix `types`."""
+    """A row value; subclasses fix `types`, and `names` where the fields have names (for row_to_json and its like)."""
 
     __slots__ = ()
     types: ClassVar[tuple[int, ...]] = ()
+    names: ClassVar[tuple[str, ...]] = ()
 
 
 @lru_cache(4096)
-def record_class(types: tuple[int, ...]) -> type[Record]:
+def record_class(types: tuple[int, ...], names: tuple[str, ...] = ()) -> type[Record]:
     """The class of rows with fields of these types: `record_class((INT4, TEXT))((1, "a"))`."""
-    return type("Record", (Record,), {"__slots__": (), "types": types})
+    return type("Record", (Record,), {"__slots__": (), "types": types, "names": names})
 
 
 _INFERRED: dict[type, int] = {

@@ -152,8 +152,10 @@ def theirs(connection: psycopg.Connection[Any], signature: str, arguments: Seque
     proc = catalogue.proc_by_signature(signature)
     assert proc is not None
     types, texts = _resolve(signature, arguments)
-    calls = ", ".join(f"${n}::text::{_sql(oid)}" for n, oid in enumerate(types, 1))
-    source = f'pg_catalog."{proc.name}"({calls})'
+    calls = [f"${n}::text::{_sql(oid)}" for n, oid in enumerate(types, 1)]
+    if proc.variadic and proc.variadic != oids.ANY:
+        calls[-1] = "variadic " + calls[-1]
+    source = f'pg_catalog."{proc.name}"({", ".join(calls)})'
     sql = f"select * from {source}" if proc.returns_set else f"select {source}"
     rows = _texts(connection, sql, texts)
     if isinstance(rows, tuple) or proc.returns_set:
