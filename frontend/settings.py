@@ -367,6 +367,11 @@ def _postgresql_settings() -> dict[str, dict[str, Any]]:
     return {row[0].lower(): dict(zip(facts["columns"], row, strict=True)) for row in facts["rows"]}
 
 
+def postgresql_fact(lowered: str) -> dict[str, Any] | None:
+    """PostgreSQL's own entry for a parameter: unit, category, context, kind, bounds."""
+    return _postgresql_settings().get(lowered)
+
+
 def _internal(name: str, value: str) -> Definition:
     return Definition(name, value, _string, "", reported=name in _REPORTED_FACTS, settable=False)
 
@@ -429,6 +434,10 @@ class Settings:
         suffix = text[len(digits) :]
         units = _TIME_UNITS_MS if definition.unit == "ms" else _SIZE_UNITS_KB
         return round(int(digits) * (units[suffix] if suffix else 1))
+
+    def plain_amount(self, name: str) -> str:
+        """An integer parameter without its unit, as pg_settings shows it."""
+        return str(self.amount(name))
 
     def set_base(self, name: str, value: str) -> None:
         """A start-up or role setting: where RESET returns to."""

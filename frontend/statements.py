@@ -152,6 +152,42 @@ class PreparedStatement:
         self.encoders: dict[Hashable, Any] = {}
 
 
+class LiftedPlan:
+    """A plan that serves all texts with one fingerprint.
+
+    Attributes:
+        fixed: indexes of literals whose values are part of the plan; such a plan is found under those values too.
+        converters: for each literal a type's input function where it is a string of another type, else None; None as a
+            whole where no literal needs any.
+    """
+
+    __slots__ = ("converters", "fixed", "planned")
+
+    def __init__(self, planned: PlannedStatement, kinds: Sequence[str], fixed: Sequence[int]) -> None:
+        self.planned = planned
+        self.fixed = tuple(fixed)
+        converters: list[Any] = []
+        for index, (kind, oid) in enumerate(zip(kinds, planned.parameters, strict=False)):
+            needs = kind == "string" and index not in self.fixed and oid not in _AS_WRITTEN
+            converters.append(type_by_oid(oid).input if needs else None)
+        self.converters = tuple(converters) if any(converters) else None
+
+    def fixed_values(self, literals: Sequence[Any]) -> tuple[Any, ...]:
+        """The part of the literals that the plan depends on; types told apart (1 is not 1.0)."""
+        return tuple((type(literals[index]), literals[index]) for index in self.fixed)
+
+    def parameters(self, literals: Sequence[Any], context: Context) -> Sequence[Any]:
+        """Literal values as the plan wants them; raises what the type's input function raises."""
+        if self.converters is None:
+            return literals
+        return [
+            value if convert is None else convert(value, -1, context)
+            for value, convert in zip(literals, self.converters, strict=False)
+        ]
+
+
+_AS_WRITTEN = frozenset({oids.TEXT, oids.VARCHAR, oids.UNKNOWN, oids.CSTRING, oids.BPCHAR})
+
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 

@@ -221,12 +221,31 @@ class Transaction:
         return bool(self.writes or self.locks)
 
     def proposal(self, provenance: Provenance) -> Proposal:
-        """What COMMIT submits. Locks on keys that are also written exclusively are implied by the write."""
-        writes = self.writes
+        """What COMMIT submits."""
+        return self._proposal([(key, value, kind) for key, (value, kind) in self.writes.items()], provenance)
+
+    def header(self, provenance: Provenance) -> Proposal:
+        """The proposal of a large transaction, whose writes travel ahead of it (`chunks`)."""
+        return self._proposal([], provenance)
+
+    def chunks(self, chunk_bytes: int) -> Iterator[list[tuple[bytes, bytes, int]]]:
+        """The writes in pieces of about `chunk_bytes`."""
+        chunk: list[tuple[bytes, bytes, int]] = []
+        size = 0
+        for key, (value, kind) in self.writes.items():
+            chunk.append((key, value, kind))
+            size += len(key) + len(value)
+            if size >= chunk_bytes:
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+    def _proposal(self, writes: list[tuple[bytes, bytes, int]], provenance: Provenance) -> Proposal:
         return Proposal(
             self.txid,
             self.snapshot,
-            [(key, value, kind) for key, (value, kind) in writes.items()],
+            writes,
             [(key, strength) for key, strength in self.locks.items()] if self.locks else [],
             self.reads if self.serializable else [],
             self.ranges,

@@ -267,6 +267,14 @@ class View:
         low = keys.prefix(1, 0)
         yield from self.database.items(from_key=low)
 
+    def approximate_bytes(self, low: bytes, high: bytes) -> int:
+        """Bytes in files that may hold keys in [low, high): what pg_relation_size shows."""
+        total = 0
+        for file in self.database.live_files():
+            if file["end_key"] >= low and file["start_key"] < high:
+                total += int(file["size"])
+        return total
+
     def flush(self) -> None:
         """Make everything applied so far durable in the view's own files; blocks."""
         self.database.flush()

@@ -1,0 +1,220 @@
+"""What the sessions of one process share: the view, the way to the journal, plans, identifiers.
+
+Gateway ── view ─────── reads at a snapshot
+        ── propose ──▶  journal replica ──verdict──▶ session
+        ── plans, parsed: caches keyed by text, catalog version and name resolution
+        ── identifiers: transaction ids, row ids, OIDs, sequence blocks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from frontend.errors import SqlError
+from frontend.session import Session
+from frontend.sql.binder.api import bind
+from frontend.sql.compiler.plan import compile_statement
+from frontend.sql.ddl.draft import IdentifierAllocator
+from frontend.sql.ddl.sequences import SequenceAllocator
+from frontend.sql.fingerprint import fingerprint
+from frontend.sql.parser import Parsed, parse
+from frontend.sql.statistics import Statistics
+from frontend.statements import PLANS_MAX, BoundedCache, LiftedPlan, PlannedStatement
+from frontend.system import registry as system_registry
+from frontend.transaction import Transaction
+from journal.event import Proposal, Provenance, Verdict, Write
+
+if TYPE_CHECKING:
+    from frontend.sql import syntax
+    from frontend.wire.session_contract import Connection
+    from storage.view import View
+
+PARSED_TEXT_MAX = 2000
+"""Longer texts are not remembered by the parse cache."""
+
+LARGE_TRANSACTION_BYTES = 512 << 10
+"""From here on a transaction travels as fragments."""
+
+FRAGMENT_BYTES = 512 << 10
+
+
+class Journal(Protocol):
+    """What the gateway needs of `journal.replica.Replica`."""
+
+    def propose(self, proposal: Proposal, callback: Callable[[Verdict], None]) -> None:
+        """Order the proposal; the callback comes after its event was applied by the subscribers."""
+
+    def propose_large(
+        self, proposal: Proposal, chunks: Iterator[list[Write]], callback: Callable[[Verdict], None]
+    ) -> None:
+        """The same for a transaction that does not fit one block."""
+
+
+class Gateway:
+    """Shared state of a node's sessions.
+
+    Args:
+        view: the view that sessions read.
+        journal: where COMMIT submits.
+        next_transaction_id: unique ids, 63 bits.
+        node_id: number of the node, part of row ids.
+        transaction_bytes_max: post-images of one transaction (54000 above).
+    """
+
+    def __init__(
+        self,
+        view: View,
+        journal: Journal,
+        next_transaction_id: Callable[[], int],
+        *,
+        node_id: int = 1,
+        transaction_bytes_max: int = 256 << 20,
+    ) -> None:
+        self.view = view
+        self.journal = journal
+        self.next_transaction_id = next_transaction_id
+        self.next_row_id = next_transaction_id  # row ids of tables without primary key: the same source, never reused
+        self.node_id = node_id
+        self.transaction_bytes_max = transaction_bytes_max
+        self.sessions: set[Session] = set()
+        self.plans: BoundedCache[Any, LiftedPlan] = BoundedCache(PLANS_MAX)
+        self.prepared_plans: BoundedCache[Any, PlannedStatement] = BoundedCache(PLANS_MAX)
+        self.parsed: BoundedCache[str, list[Parsed]] = BoundedCache(PLANS_MAX)
+        self.identifiers = IdentifierAllocator(node_id)
+        self.statistics = Statistics(view)
+        self.sequences = SequenceAllocator(self)
+        self._scopes: BoundedCache[Any, int] = BoundedCache(10_000)
+        self._scope_count = 0
+        self.draining = False
+
+    # ── identifiers and time ───────────────────────────────────────────────────────────────────────────────────────
+
+    def read_snapshot(self) -> int:
+        """The snapshot of a transaction that begins now. Local read path: this node's view is as new as the journal,
+        because commits are acknowledged only after it has applied them."""
+        return self.view.snapshot
+
+    # ── parsing and planning ───────────────────────────────────────────────────────────────────────────────────────
+
+    def parse(self, sql: str) -> list[Parsed]:
+        """All statements of a text, remembered for short texts."""
+        found = self.parsed.get(sql)
+        if found is None:
+            found = parse(sql)
+            if len(sql) <= PARSED_TEXT_MAX:
+                self.parsed.put(sql, found)
+        return found
+
+    def scope(self, catalog_version: int, search_path: tuple[str, ...], settings: Any) -> int:
+        """A number for everything beside the text that a plan depends on."""
+        key = (
+            catalog_version,
+            search_path,
+            settings.get("timezone"),
+            settings.get("datestyle"),
+            settings.get("intervalstyle"),
+        )
+        found = self._scopes.get(key)
+        if found is None:
+            self._scope_count += 1
+            found = self._scope_count
+            self._scopes.put(key, found)
+        return found
+
+    def plan(
+        self, session: Session, node: syntax.Statement, sql: str, parameter_types: Sequence[int]
+    ) -> PlannedStatement:
+        """The plan of a prepared statement's text, shared by sessions that resolve names alike."""
+        key = (sql, tuple(parameter_types), session.scope())
+        found = self.prepared_plans.get(key)
+        if found is None:
+            found = self._plan(session, node, parameter_types, lifted=False)
+            self.prepared_plans.put(key, found)
+        return found
+
+    def plan_text(self, session: Session, parsed: Parsed) -> tuple[PlannedStatement, Sequence[Any]]:
+        """The plan of an unprepared statement and its literals as parameters."""
+        key, literals = fingerprint(parsed.source)
+        scope = session.scope()
+        if literals is None:
+            literals = []
+        found = self.plans.get((key, scope))
+        if found is not None and found.fixed:
+            found = self.plans.get((key, scope, found.fixed_values(literals)))
+        try:
+            if found is None:
+                found = self._plan_lifted(session, parsed, key, scope, literals)
+            return found.planned, found.parameters(literals, session.context)
+        except SqlError as error:
+            if error.position and parsed.position > 1 and not getattr(error, "placed", False):
+                error.position += parsed.position - 1
+            raise
+
+    def _plan_lifted(
+        self, session: Session, parsed: Parsed, key: str, scope: int, literals: Sequence[Any]
+    ) -> LiftedPlan:
+        again = parse(parsed.source, lift=True)[0]
+        planned = self._plan(session, again.statement, (), lifted=again.lifted is not None)
+        lifted = LiftedPlan(planned, again.lifted or (), again.fixed)
+        if lifted.fixed:
+            self.plans.put((key, scope, lifted.fixed_values(literals)), lifted)
+        self.plans.put((key, scope), lifted)
+        return lifted
+
+    def _plan(
+        self, session: Session, node: syntax.Statement, parameter_types: Sequence[int], *, lifted: bool
+    ) -> PlannedStatement:
+        catalog = session.catalog
+        bound = bind(
+            node,
+            catalog,
+            session.context.search_path,
+            parameter_types,
+            system_registry,
+            session.context,
+            lifted=lifted,
+        )
+        return PlannedStatement(bound, compile_statement(bound, catalog, self.statistics))
+
+    def plan_node(self, session: Session, node: syntax.Statement) -> PlannedStatement:
+        """A plan of its own for a statement inside another one (DECLARE, EXPLAIN, CREATE TABLE AS, COPY)."""
+        return self._plan(session, node, (), lifted=False)
+
+    def oldest_snapshot(self) -> int:
+        """The oldest snapshot that a session still reads at; garbage collection stays behind it."""
+        oldest = self.view.snapshot
+        for session in self.sessions:
+            if session.transaction is not None and session.transaction.snapshot < oldest:
+                oldest = session.transaction.snapshot
+        return oldest
+
+    # ── committing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def propose(
+        self, transaction: Transaction, user: str, application: str, callback: Callable[[Verdict], None]
+    ) -> None:
+        """Submit a transaction; the callback gets the verdict when this node's view has applied the event."""
+        provenance: Provenance = (self.node_id, user, application)
+        if transaction.bytes <= LARGE_TRANSACTION_BYTES:
+            self.journal.propose(transaction.proposal(provenance), callback)
+        else:
+            self.journal.propose_large(transaction.header(provenance), transaction.chunks(FRAGMENT_BYTES), callback)
+
+    # ── connections ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open_session(self, connection: Connection) -> Session:
+        """The session of a connection that has authenticated; FATAL SqlError for an unknown role or database."""
+        startup = connection.startup
+        role = self.view.catalog.role(startup.user)
+        if role is None:
+            raise SqlError("28000", f'role "{startup.user}" does not exist', severity="FATAL")
+        if not role.login:
+            raise SqlError("28000", f'role "{startup.user}" is not permitted to log in', severity="FATAL")
+        if startup.database not in ("postgres",):
+            raise SqlError("3D000", f'database "{startup.database}" does not exist', severity="FATAL")
+        if startup.replication:
+            raise SqlError("0A000", "logical replication connections are not supported", severity="FATAL")
+        if self.draining:
+            raise SqlError("57P03", "the database system is shutting down", severity="FATAL")
+        return Session(connection, self)

@@ -1,0 +1,860 @@
+"""One client's session: what each protocol message does.
+
+    connection ──query──▶ hot path: one statement, plan cached, bounded work ──▶ rows, CommandComplete
+                      └─▶ everything else: a task (tasks.py) that gives way while it works
+
+    connection ──parse, bind, execute, sync──▶ the same two ways, through prepared statements and portals
+
+Transactions: outside of a block every Query message, and every Sync-delimited segment of extended messages, is one implicit
+transaction. A COMMIT (also an implicit one that wrote) submits the transaction's proposal and suspends the connection; the
+verdict comes after the event is durable and applied to the view that this session reads, so a session sees its own commits.
+In the extended protocol the CommandComplete of a data modification in an implicit transaction is held back until Sync has
+committed it: a client is never told «done» before it is.
+
+HOT PATH. `query` and `execute` for inline plans: per statement one dict look-up for the plan, one transaction (outside of a
+block), the compiled function, one row encoder and one send. Guarded by tests/frontend/bench_statements.py and
+loadtest/compare.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Hashable, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from frontend import commands, transaction_control
+from frontend.copying import CopyInput
+from frontend.errors import SqlError
+from frontend.portal import Portal
+from frontend.session_context import SessionContext, postgres_now
+from frontend.session_information import SessionInformation
+from frontend.settings import Settings, parse_boolean
+from frontend.sql import syntax, syntax_commands
+from frontend.sql.ddl.draft import CatalogDraft
+from frontend.sql.executor.foreign_keys import check_deferred
+from frontend.sql.executor.state import ExecutionState
+from frontend.sql.fingerprint import fingerprint
+from frontend.statements import (
+    PLANNABLE,
+    BoundedCache,
+    LiftedPlan,
+    PlannedStatement,
+    PreparedStatement,
+    describe,
+    expand_formats,
+    parameter_decoders,
+    row_encoder,
+)
+from frontend.tasks import PARK, TICK, Signal, TaskRunner
+from frontend.transaction import Transaction
+from frontend.verdicts import verdict_error
+from frontend.wire import messages
+
+if TYPE_CHECKING:
+    from frontend.gateway import Gateway
+    from frontend.sql.logical import Column
+    from frontend.sql.parser import Parsed
+    from frontend.wire.rowencoder import RowEncoder
+    from frontend.wire.session_contract import Connection, TransactionStatus
+    from journal.event import Verdict
+    from storage.catalog import Catalog
+
+PREPARED_MAX = 10_000
+PORTALS_MAX = 1000
+ENCODERS_MAX = 500
+
+_TAGS: dict[tuple[str, int], bytes] = {}
+
+
+def command_complete(tag: str, count: int) -> bytes:
+    """CommandComplete with a row count, from a table for small counts."""
+    found = _TAGS.get((tag, count))
+    if found is None:
+        found = messages.command_complete(f"{tag} {count}")
+        if count < 64:
+            _TAGS[tag, count] = found
+    return found
+
+
+class Session:
+    """See `frontend.wire.session_contract.Session` for when each method is called and how it may end.
+
+    Attributes:
+        transaction_status: "I" outside of a block, "T" inside, "E" inside a failed one.
+        transaction: the running transaction, once its snapshot is fixed.
+        draft: this transaction's view of the catalog, once it has run DDL.
+        modes: isolation and access mode of the running transaction block.
+    """
+
+    def __init__(self, connection: Connection, gateway: Gateway) -> None:
+        startup = connection.startup
+        self.connection = connection
+        self.gateway = gateway
+        self.database = startup.database
+        self.transaction_status: TransactionStatus = "I"
+        self.transaction: Transaction | None = None
+        self.draft: CatalogDraft | None = None
+        self.settings = Settings()
+        self.context = SessionContext(self, startup.user)
+        self.context.system = SessionInformation(self)
+        self.sequences = gateway.sequences.session()
+        self.tasks = TaskRunner(connection)
+        self.prepared: dict[str, PreparedStatement] = {}
+        self.portals: dict[str, Portal] = {}
+        self.copy_input: CopyInput | None = None
+        self.block = transaction_control.Block()
+        self.started_us = postgres_now()
+        self.state_changed_us = self.started_us
+        self.current_sql = ""
+        self.verdict: Verdict | None = None
+
+        self._state: ExecutionState | None = None
+        self._encoders: BoundedCache[Hashable, tuple[int, RowEncoder]] = BoundedCache(ENCODERS_MAX)
+        self._scope_key: Any = None
+        self._scope = 0
+        self._catalog: Catalog = gateway.view.catalog
+        self._held = b""
+        self._reply = b""
+        self._idle_timer: Any = None
+        self._timeouts_version = -1
+        self._statement_timeout_s = 0.0
+        self._idle_in_transaction_ms = 0
+        self._idle_ms = 0
+        self._memory_bytes_max = 256 << 20
+
+        commands.apply_startup(self, startup)
+        self.settings.on_change = self._report
+        for name, value in self.settings.reported():
+            connection.send(messages.parameter_status(name, value))
+        gateway.sessions.add(self)
+
+    # ── what the rest of the session's code uses ───────────────────────────────────────────────────────────────────
+
+    @property
+    def catalog(self) -> Catalog:
+        """The schema that the current statement sees: the transaction's snapshot plus its own DDL."""
+        if self.draft is not None:
+            return self.draft.catalog
+        return self._catalog if self.transaction is not None else self.gateway.view.catalog
+
+    @property
+    def in_block(self) -> bool:
+        """Inside BEGIN … COMMIT."""
+        return self.transaction_status != "I"
+
+    def send_notice(self, notice: SqlError) -> None:
+        """NoticeResponse, unless client_min_messages is above it."""
+        if commands.wants_notice(self.settings.get("client_min_messages") or "notice", notice.severity):
+            self.connection.send(messages.notice_response(notice))
+
+    def _report(self, name: str, value: str) -> None:
+        self.connection.send(messages.parameter_status(name, value))
+
+    def set_parameter(self, name: str, value: str | None, *, local: bool = False) -> str:
+        """SET, with the parameters whose change means more than their value."""
+        lowered = name.lower()
+        if lowered in ("transaction_isolation", "transaction_read_only") and value is not None:
+            transaction_control.set_mode(self, lowered, value)
+        if lowered in ("role", "session_authorization"):
+            return commands.set_identity(self, lowered, value, local)
+        return self.settings.set(name, value, local=local, in_transaction=True)
+
+    def ensure_transaction(self) -> Transaction:
+        """The running transaction, begun now if this is its first statement: this fixes the snapshot.
+
+        In a READ COMMITTED block the snapshot moves forward while nothing that the transaction has read has changed since,
+        which cannot be told from having begun later; it shortens the time in which others can conflict with it.
+        """
+        transaction = self.transaction
+        view = self.gateway.view
+        if transaction is None:
+            block = self.block
+            transaction = self.transaction = Transaction(
+                view.store,
+                self.gateway.read_snapshot(),
+                self.gateway.next_transaction_id(),
+                self.gateway.next_row_id,
+                serializable=block.serializable,
+                read_only=block.read_only,
+                movable=block.movable and self.transaction_status == "T",
+                bytes_max=self.gateway.transaction_bytes_max,
+            )
+            self._catalog = view.catalog
+        elif transaction.movable and transaction.snapshot != view.snapshot:
+            self._move_snapshot(transaction)
+        return transaction
+
+    def _move_snapshot(self, transaction: Transaction) -> None:
+        view = self.gateway.view
+        if self.draft is not None or view.catalog is not self._catalog or self.portals_open:
+            return
+        snapshot, newest = transaction.snapshot, view.snapshot
+        get_version = view.store.get_version
+        for key in transaction.reads:
+            version = get_version(key, newest)
+            if version is not None and version[0] > snapshot:
+                transaction.movable = False
+                return
+        transaction.snapshot = newest
+
+    @property
+    def portals_open(self) -> bool:
+        """Whether a portal is part way through its rows, so that its snapshot must stand still."""
+        return any(portal.iterator is not None and not portal.exhausted for portal in self.portals.values())
+
+    def ensure_draft(self) -> CatalogDraft:
+        """The transaction's draft of the catalog; DDL works on it."""
+        if self.draft is None:
+            transaction = self.ensure_transaction()
+            self.draft = CatalogDraft(self._catalog, transaction, self.gateway.identifiers)
+        return self.draft
+
+    def scope(self) -> int:
+        """A number that is the same exactly for sessions that resolve names alike: the plan cache's second key."""
+        catalog = self.catalog
+        key = (catalog.version, self.settings.version, self.context.user)
+        if key != self._scope_key:
+            self._scope_key = key
+            self._scope = self.gateway.scope(catalog.version, tuple(self.context.search_path), self.settings)
+        return self._scope
+
+    def new_state(self, parameters: Sequence[Any]) -> ExecutionState:
+        """An execution of its own, for plans that run in slices."""
+        self._refresh_timeouts()
+        return ExecutionState(
+            self.ensure_transaction(),
+            parameters,
+            self.context,
+            memory_bytes_max=self._memory_bytes_max,
+            deferred=self.block.deferred,
+            constraints_deferred=self.block.constraints_deferred,
+        )
+
+    def encoder(self, columns: Sequence[Column], formats: tuple[int, ...], owner: Hashable) -> RowEncoder:
+        """The row encoder for these columns under the session's settings, remembered by `owner`."""
+        key = (owner, formats)
+        found = self._encoders.get(key)
+        version = self.settings.version
+        if found is not None and found[0] == version:
+            return found[1]
+        encode = row_encoder(columns, formats, self.context)
+        self._encoders.put(key, (version, encode))
+        return encode
+
+    # ── simple query ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def query(self, sql: str) -> None:
+        """Simple query."""
+        self.prepared.pop("", None)
+        self.current_sql = sql
+        key, literals = fingerprint(sql)
+        if literals is not None:
+            lifted = self.gateway.plans.get((key, self.scope()))
+            if lifted is not None:
+                if lifted.fixed:
+                    lifted = self.gateway.plans.get((key, self._scope, lifted.fixed_values(literals)))
+                if lifted is not None and lifted.planned.compiled.inline and self.transaction_status != "E":
+                    self._query_inline(lifted, literals)
+                    return
+        nodes = self.gateway.parsed.get(sql)
+        if (
+            nodes is not None
+            and len(nodes) == 1
+            and isinstance(nodes[0].statement, syntax_commands.Transaction)
+            and transaction_control.run_hot(self, nodes[0].statement)
+        ):
+            return
+        self.state_changed_us = postgres_now()
+        self.tasks.start(self._run_simple(sql))
+
+    def _query_inline(self, lifted: LiftedPlan, literals: Sequence[Any]) -> None:
+        planned = lifted.planned
+        context = self.context
+        in_block = self.transaction_status != "I"
+        context.begin_statement(in_block)
+        transaction = self.ensure_transaction()
+        if in_block or planned.writes:
+            self.check_writable(planned, transaction)
+            transaction.depend(planned.relations)
+        parameters = lifted.parameters(literals, context) if lifted.converters is not None else literals
+        state = self._inline_state(transaction, parameters)
+        rows = planned.compiled.run_inline(state)
+        if planned.columns:
+            formats = (0,) * len(planned.columns)
+            reply = planned.description(formats)
+            if rows:
+                reply += self.encoder(planned.columns, formats, planned)(rows)
+            reply += command_complete(planned.tag, len(rows) if planned.tag == "SELECT" else state.processed)
+        else:
+            reply = command_complete(planned.tag, state.processed)
+        if in_block:
+            self.connection.send(reply)
+        elif transaction.must_propose:
+            self._reply = reply
+            self._propose(transaction)
+        else:
+            self.connection.send(reply)
+            self._end_transaction(committed=True)
+
+    def _inline_state(self, transaction: Transaction, parameters: Sequence[Any]) -> ExecutionState:
+        state = self._state
+        if state is None:
+            state = self._state = ExecutionState(transaction, parameters, self.context)
+        state.transaction = transaction
+        state.parameters = parameters
+        state.processed = 0
+        state.deferred = self.block.deferred
+        state.constraints_deferred = self.block.constraints_deferred
+        return state
+
+    def check_writable(self, planned: PlannedStatement, transaction: Transaction) -> None:
+        if planned.writes and transaction.read_only:
+            raise read_only_violation(planned.bound.command)
+
+    def _run_simple(self, sql: str) -> Generator[Signal, None, None]:
+        """All statements of one Query message; several are one implicit transaction."""
+        parsed = self.gateway.parse(sql)
+        if not parsed:
+            self.connection.send(messages.EMPTY_QUERY_RESPONSE)
+            return
+        several = len(parsed) > 1
+        for place, statement in enumerate(parsed):
+            last = place == len(parsed) - 1
+            self._refuse_when_failed(statement.statement)
+            self._begin_timed_statement()
+            self.block.implicit_several = several and self.transaction_status == "I"
+            tag = yield from self._run_statement(statement)
+            if self.transaction_status == "I" and (last or self.block.ended):
+                yield from self.commit()
+            self.block.ended = False
+            self.connection.send(tag)
+        self.block.implicit_several = False
+
+    def _refuse_when_failed(self, node: syntax.Statement) -> None:
+        if self.transaction_status == "E" and not transaction_control.ends_failure(node):
+            raise in_failed_transaction()
+
+    def _begin_timed_statement(self) -> None:
+        self._refresh_timeouts()
+        self.context.begin_statement(self.transaction_status != "I" or self.transaction is not None)
+        self.tasks.deadline = perf_counter() + self._statement_timeout_s if self._statement_timeout_s else 0.0
+
+    def _run_statement(self, parsed: Parsed) -> Generator[Signal, None, bytes]:
+        """Run one statement of a simple query, sending its rows; returns its CommandComplete."""
+        node, text = parsed.statement, parsed.source
+        if isinstance(node, PLANNABLE):
+            planned, parameters = self.gateway.plan_text(self, parsed)
+            return (yield from self._stream(planned, parameters))
+        if isinstance(node, syntax_commands.Copy):
+            return (yield from commands.run_copy(self, node))
+        result = yield from commands.run(self, node, text)
+        if result.columns is not None:
+            formats = (0,) * len(result.columns)
+            self.connection.send(describe(result.columns, formats))
+            self.connection.send(self.encoder(result.columns, formats, tuple(result.columns))(result.rows))
+        return messages.command_complete(result.tag)
+
+    def _stream(self, planned: PlannedStatement, parameters: Sequence[Any]) -> Generator[Signal, None, bytes]:
+        """Run a plan to its end, sending rows in text form as they come."""
+        transaction = self.ensure_transaction()
+        self.check_writable(planned, transaction)
+        transaction.depend(planned.relations)
+        state = self.new_state(parameters)
+        connection = self.connection
+        formats = (0,) * len(planned.columns)
+        if planned.columns:
+            encode = self.encoder(planned.columns, formats, planned)
+        described = False
+        count = 0
+        batches = (planned.compiled.run_inline(state),) if planned.compiled.inline else planned.compiled.run(state)
+        for batch in batches:
+            if not isinstance(batch, list):
+                yield batch
+                continue
+            if batch and planned.columns:
+                if not described:
+                    described = True
+                    connection.send(planned.description(formats))
+                count += len(batch)
+                connection.send(encode(batch))
+                while connection.write_paused:
+                    yield PARK
+            yield TICK
+        if planned.columns and not described:
+            connection.send(planned.description(formats))
+        return command_complete(planned.tag, count if planned.tag == "SELECT" else state.processed)
+
+    # ── extended query ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def parse(self, name: str, sql: str, parameter_types: Sequence[int]) -> None:
+        """Parse: prepare a statement."""
+        self._release_held()
+        if name and name in self.prepared:
+            raise SqlError("42P05", f'prepared statement "{name}" already exists')
+        self.prepare(name, sql, parameter_types, from_sql=False)
+        self.connection.send(messages.PARSE_COMPLETE)
+
+    def prepare(self, name: str, sql: str, parameter_types: Sequence[int], *, from_sql: bool) -> PreparedStatement:
+        """Make a prepared statement of one statement's text (also PREPARE)."""
+        if len(self.prepared) >= PREPARED_MAX:
+            raise SqlError("53400", f"this session already has {PREPARED_MAX} prepared statements")
+        parsed = self.gateway.parse(sql)
+        if len(parsed) > 1:
+            raise SqlError("42601", "cannot insert multiple commands into a prepared statement")
+        node = parsed[0].statement if parsed else None
+        statement = PreparedStatement(name, sql, node, parameter_types, 0 if not name else postgres_now(), from_sql)
+        if node is not None:
+            self._refuse_when_failed(node)
+        self.plan_prepared(statement)
+        self.prepared[name] = statement
+        return statement
+
+    def plan_prepared(self, statement: PreparedStatement) -> PlannedStatement | None:
+        """The statement's plan, made anew if the catalog or the search path has changed; None for commands."""
+        scope = self.scope()
+        if statement.validity == scope:
+            return statement.planned
+        node = statement.node
+        if isinstance(node, PLANNABLE):
+            before = statement.planned
+            planned = self.gateway.plan(self, node, statement.sql, statement.parameters or statement.declared)
+            if before is not None and [(c.type, c.name) for c in before.columns] != [
+                (c.type, c.name) for c in planned.columns
+            ]:
+                raise SqlError("0A000", "cached plan must not change result type")
+            statement.planned = planned
+            statement.parameters = planned.parameters
+        else:
+            statement.parameters = statement.declared
+        statement.validity = scope
+        return statement.planned
+
+    def find_prepared(self, name: str) -> PreparedStatement:
+        """26000 where there is none."""
+        statement = self.prepared.get(name)
+        if statement is None:
+            what = f'prepared statement "{name}"' if name else "unnamed prepared statement"
+            raise SqlError("26000", f"{what} does not exist")
+        return statement
+
+    def bind(
+        self,
+        portal: str,
+        statement: str,
+        parameter_formats: Sequence[int],
+        parameters: list[bytes | None],
+        result_formats: Sequence[int],
+    ) -> None:
+        """Bind: make a portal of a prepared statement and parameter values."""
+        if self._held:
+            self._release_held()
+        prepared = self.find_prepared(statement)
+        if self.transaction_status == "E" and (
+            prepared.node is None or not transaction_control.ends_failure(prepared.node)
+        ):
+            raise in_failed_transaction()
+        if portal and portal in self.portals:
+            raise SqlError("42P03", f'cursor "{portal}" already exists')
+        planned = self.plan_prepared(prepared)
+        columns: Sequence[Column] = planned.columns if planned is not None else commands.columns_of(self, prepared.node)
+        count = len(prepared.parameters)
+        if len(parameters) != count:
+            name = f'"{statement}"'
+            raise SqlError(
+                "08P01",
+                f"bind message supplies {len(parameters)} parameters, but prepared statement {name} requires {count}",
+            )
+        values: Sequence[Any] = self._decode(prepared, parameter_formats, parameters) if count else ()
+        formats = expand_formats(result_formats, len(columns), "result") if columns else ()
+        if len(self.portals) >= PORTALS_MAX:
+            raise SqlError("53400", f"this session already has {PORTALS_MAX} open portals")
+        old = self.portals.get(portal)
+        if old is not None:
+            old.close()
+        self.portals[portal] = Portal(portal, prepared, planned, values, formats, columns)
+        self.connection.send(messages.BIND_COMPLETE)
+
+    def _decode(self, prepared: PreparedStatement, formats: Sequence[int], raw: list[bytes | None]) -> list[Any]:
+        key = (tuple(formats), self.settings.version, prepared.parameters)
+        decoders = prepared.encoders.get(key)
+        if decoders is None:
+            expanded = expand_formats(formats, len(raw), "parameter")
+            decoders = parameter_decoders(prepared.parameters, expanded, self.context)
+            prepared.encoders.clear()
+            prepared.encoders[key] = decoders
+        return [None if data is None else decode(data) for decode, data in zip(decoders, raw, strict=True)]
+
+    def describe_statement(self, name: str) -> None:
+        """Describe a prepared statement."""
+        self._release_held()
+        statement = self.find_prepared(name)
+        planned = self.plan_prepared(statement)
+        self.connection.send(messages.parameter_description(statement.parameters))
+        columns = planned.columns if planned is not None else commands.columns_of(self, statement.node)
+        self.connection.send(describe(columns, (0,) * len(columns)))
+
+    def find_portal(self, name: str) -> Portal:
+        """34000 where there is none."""
+        portal = self.portals.get(name)
+        if portal is None:
+            raise SqlError("34000", f'portal "{name}" does not exist')
+        return portal
+
+    def describe_portal(self, name: str) -> None:
+        """Describe a portal."""
+        portal = self.find_portal(name)
+        if portal.planned is not None:
+            self.connection.send(portal.planned.description(portal.formats))
+        else:
+            self.connection.send(describe(portal.columns, portal.formats))
+
+    def execute(self, portal: str, row_count_max: int) -> None:
+        """Execute a portal."""
+        if self._held:
+            self._release_held()
+        found = self.find_portal(portal)
+        planned = found.planned
+        prepared = found.prepared
+        if planned is not None and planned.compiled.inline and found.state is None and not row_count_max:
+            if self.transaction_status == "E":
+                raise in_failed_transaction()
+            self.current_sql = prepared.sql if prepared is not None else ""
+            self._execute_inline(found, planned)
+            return
+        node = prepared.node if prepared is not None else None
+        self.current_sql = prepared.sql if prepared is not None else found.sql
+        if isinstance(node, syntax_commands.Transaction) and transaction_control.run_hot(self, node):
+            return
+        self.state_changed_us = postgres_now()
+        self.tasks.start(self._run_portal(found, row_count_max))
+
+    def _execute_inline(self, portal: Portal, planned: PlannedStatement) -> None:
+        in_block = self.transaction_status != "I"
+        self.context.begin_statement(in_block or self.transaction is not None)
+        transaction = self.ensure_transaction()
+        if in_block or planned.writes:
+            self.check_writable(planned, transaction)
+            transaction.depend(planned.relations)
+        state = self._inline_state(transaction, portal.parameters)
+        rows = planned.compiled.run_inline(state)
+        portal.exhausted = portal.finished = True
+        portal.state = state
+        if planned.columns:
+            if rows:
+                self.connection.send(self.encoder(planned.columns, portal.formats, planned)(rows))
+            tag = command_complete(planned.tag, len(rows) if planned.tag == "SELECT" else state.processed)
+        else:
+            tag = command_complete(planned.tag, state.processed)
+        if in_block or not planned.writes:
+            self.connection.send(tag)
+        else:
+            self._held = tag
+
+    def _run_portal(self, portal: Portal, row_count_max: int) -> Generator[Signal, None, None]:
+        connection = self.connection
+        prepared = portal.prepared
+        node = prepared.node if prepared is not None else None
+        if node is None and portal.planned is None:
+            connection.send(messages.EMPTY_QUERY_RESPONSE)
+            return
+        if portal.finished:
+            raise SqlError("55000", f'portal "{portal.name}" cannot be run')
+        if node is not None:
+            self._refuse_when_failed(node)
+        self._begin_timed_statement()
+        if portal.planned is None:
+            assert node is not None
+            assert prepared is not None
+            yield from self._run_command_portal(portal, node, prepared.sql)
+            return
+        planned = portal.planned
+        if portal.state is None:
+            self.start_portal(portal)
+        state = portal.state
+        assert state is not None
+        count = 0
+        while not portal.finished:
+            wanted = min(row_count_max - count, 1000) if row_count_max else 1000
+            if not portal.exhausted or portal.rows:
+                rows = yield from portal.take(wanted)
+                if rows and portal.columns:
+                    connection.send(self.encoder(portal.columns, portal.formats, planned)(rows))
+                    while connection.write_paused:
+                        yield PARK
+                count += len(rows)
+            if row_count_max and count >= row_count_max:
+                connection.send(messages.PORTAL_SUSPENDED)
+                return
+            if portal.exhausted and not portal.rows:
+                portal.finished = True
+        portal.place += count
+        tag = command_complete(planned.tag, count if planned.tag == "SELECT" else state.processed)
+        if planned.writes and self.transaction_status == "I":
+            self._held = tag
+        else:
+            connection.send(tag)
+
+    def start_portal(self, portal: Portal) -> None:
+        """Begin the plan of a portal or cursor."""
+        planned = portal.planned
+        assert planned is not None
+        transaction = self.ensure_transaction()
+        self.check_writable(planned, transaction)
+        transaction.depend(planned.relations)
+        state = portal.state = self.new_state(portal.parameters)
+        if planned.compiled.inline:
+            portal.iterator = iter((planned.compiled.run_inline(state),))
+        else:
+            portal.iterator = iter(planned.compiled.run(state))
+
+    def _run_command_portal(self, portal: Portal, node: syntax.Statement, sql: str) -> Generator[Signal, None, None]:
+        if isinstance(node, syntax_commands.Copy):
+            tag = yield from commands.run_copy(self, node)
+            self.connection.send(tag)
+            portal.finished = True
+            return
+        result = yield from commands.run(self, node, sql, portal.parameters)
+        if result.columns is not None:
+            self.connection.send(self.encoder(result.columns, portal.formats, tuple(result.columns))(result.rows))
+        portal.finished = True
+        if self.transaction_status == "I" and self.transaction is not None and self.transaction.must_propose:
+            if self.block.ended:
+                yield from self.commit()
+                self.connection.send(messages.command_complete(result.tag))
+            else:
+                self._held = messages.command_complete(result.tag)
+        else:
+            self.connection.send(messages.command_complete(result.tag))
+        self.block.ended = False
+
+    def _release_held(self) -> None:
+        """Another message than Sync follows: the statement's success is told now, its commit comes at Sync."""
+        if self._held:
+            self.connection.send(self._held)
+            self._held = b""
+
+    def close_statement(self, name: str) -> None:
+        """Close a prepared statement."""
+        self._release_held()
+        self.prepared.pop(name, None)
+        self.connection.send(messages.CLOSE_COMPLETE)
+
+    def close_portal(self, name: str) -> None:
+        """Close a portal."""
+        self._release_held()
+        portal = self.portals.pop(name, None)
+        if portal is not None:
+            portal.close()
+        self.connection.send(messages.CLOSE_COMPLETE)
+
+    def sync(self) -> None:
+        """Sync: the implicit transaction of the segment ends."""
+        if self.transaction_status != "I":
+            self._release_held()
+            self._watch_idle()
+            return
+        transaction = self.transaction
+        if transaction is None:
+            self._release_held()
+            self._drop_portals()
+            self._watch_idle()
+            return
+        if not transaction.must_propose:
+            self._release_held()
+            self._end_transaction(committed=True)
+            return
+        self._reply, self._held = self._held, b""
+        self._propose(transaction)
+
+    # ── COPY ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def copy_data(self, data: bytes) -> None:
+        """CopyData."""
+        if self.copy_input is not None:
+            self.copy_input.chunks.append(data)
+            self.tasks.proceed()
+
+    def copy_done(self) -> None:
+        """CopyDone."""
+        if self.copy_input is not None:
+            self.copy_input.ended = True
+            self.tasks.proceed()
+
+    def copy_fail(self, message: str) -> None:
+        """CopyFail."""
+        raise SqlError("57014", f"COPY from stdin failed: {message}")
+
+    # ── ending transactions ────────────────────────────────────────────────────────────────────────────────────────
+
+    def commit_hot(self, reply: bytes) -> None:
+        """COMMIT of a block that wrote: `reply` follows when the event is durable and visible here."""
+        transaction = self.transaction
+        assert transaction is not None
+        self._reply = reply
+        self.block.committing = True
+        self._propose(transaction)
+
+    def end_committed(self) -> None:
+        """COMMIT of a transaction that has nothing to order: over at once."""
+        self._end_transaction(committed=True)
+
+    def _propose(self, transaction: Transaction) -> None:
+        """Submit the proposal; `_decided` sends `_reply` or the error. Hot: nothing but a callback waits."""
+        if self.block.deferred:
+            check_deferred(transaction, self.context, self.block.deferred)
+        self.connection.suspend()
+        self.gateway.propose(
+            transaction, self.context.session_user, self.settings.get("application_name") or "", self._decided
+        )
+
+    def _decided(self, verdict: Verdict) -> None:
+        connection = self.connection
+        if verdict.outcome == 0:
+            self._end_transaction(committed=True)
+            connection.send(self._reply)
+            connection.resume()
+        else:
+            connection.resume(self._verdict_error(verdict))
+
+    def _verdict_error(self, verdict: Verdict) -> SqlError:
+        view = self.gateway.view
+        return verdict_error(verdict, view.catalog, view.store, view.snapshot, self.context)
+
+    def commit(self) -> Generator[Signal, None, None]:
+        """End the running transaction from a task; raises what the verdict says."""
+        transaction = self.transaction
+        if transaction is None or not transaction.must_propose:
+            self._end_transaction(committed=True)
+            return
+        if self.block.deferred:
+            check_deferred(transaction, self.context, self.block.deferred)
+        self.verdict = None
+        self.tasks.uninterruptible = True
+        self.gateway.propose(
+            transaction, self.context.session_user, self.settings.get("application_name") or "", self._decided_in_task
+        )
+        while self.verdict is None:
+            yield PARK
+        self.tasks.uninterruptible = False
+        verdict, self.verdict = self.verdict, None
+        if not verdict.committed:
+            raise self._verdict_error(verdict)
+        self._end_transaction(committed=True)
+
+    def _decided_in_task(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self.tasks.wake()
+
+    def rollback(self) -> None:
+        """Forget the running transaction."""
+        self._end_transaction(committed=False)
+
+    def _end_transaction(self, *, committed: bool) -> None:
+        self.transaction = None
+        self.draft = None
+        if self.portals:
+            self._drop_portals()
+        self.settings.end_transaction(committed=committed)
+        if self.transaction_status != "I" or self.block.used:
+            self.transaction_status = "I"
+            self.block = transaction_control.Block()
+        self.context.end_transaction()
+        if self._idle_ms:
+            self._watch_idle()
+
+    def _drop_portals(self) -> None:
+        """Portals die with their transaction, cursors WITH HOLD do not."""
+        for name, portal in list(self.portals.items()):
+            if not portal.hold:
+                portal.close()
+                del self.portals[name]
+
+    def failed(self, error: SqlError) -> None:
+        """An error was reported: the transaction fails, an implicit one is rolled back."""
+        self.tasks.abandon()
+        self.copy_input = None
+        self._held = b""
+        self.sequences.statement_failed()
+        if self.transaction_status == "I" or self.block.committing:
+            self.rollback()
+        else:
+            self.transaction_status = "E"
+            for portal in self.portals.values():
+                if not portal.hold:
+                    portal.close()
+
+    # ── interruption ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def cancel(self) -> None:
+        """CancelRequest."""
+        self.tasks.interrupt(SqlError("57014", "canceling statement due to user request"))
+
+    def pause_writing(self) -> None:
+        """The client does not read; `connection.write_paused` tells the producing task."""
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        if self.tasks.running and self.verdict is None and not self.tasks.uninterruptible:
+            self.tasks.wake()
+
+    def connection_lost(self) -> None:
+        """Roll back and release everything. A proposal that is under way is decided without us."""
+        self.tasks.abandon()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        for portal in self.portals.values():
+            portal.close()
+        self.portals.clear()
+        self.prepared.clear()
+        self.transaction = None
+        self.draft = None
+        self.gateway.sessions.discard(self)
+
+    # ── time limits ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _refresh_timeouts(self) -> None:
+        settings = self.settings
+        if settings.version != self._timeouts_version:
+            self._timeouts_version = settings.version
+            self._statement_timeout_s = settings.amount("statement_timeout") / 1000
+            self._idle_in_transaction_ms = settings.amount("idle_in_transaction_session_timeout")
+            self._idle_ms = settings.amount("idle_session_timeout")
+            self._memory_bytes_max = settings.amount("work_mem") << 10
+
+    def _watch_idle(self) -> None:
+        """Start the timer of idle_in_transaction_session_timeout or idle_session_timeout, if one applies."""
+        self._refresh_timeouts()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        in_block = self.transaction_status != "I"
+        limit_ms = self._idle_in_transaction_ms if in_block else self._idle_ms
+        if limit_ms:
+            self._idle_timer = self.connection.loop.call_later(
+                limit_ms / 1000, self._idle_expired, self.connection.batches, in_block
+            )
+
+    def _idle_expired(self, batches: int, in_block: bool) -> None:
+        self._idle_timer = None
+        if self.connection.batches == batches and self.connection.idle:
+            if in_block:
+                self.connection.terminate(
+                    SqlError("25P03", "terminating connection due to idle-in-transaction timeout", severity="FATAL")
+                )
+            else:
+                self.connection.terminate(
+                    SqlError("57P05", "terminating connection due to idle-session timeout", severity="FATAL")
+                )
+
+
+def in_failed_transaction() -> SqlError:
+    """25P02."""
+    return SqlError("25P02", "current transaction is aborted, commands ignored until end of transaction block")
+
+
+def read_only_violation(command: str) -> SqlError:
+    """25006."""
+    return SqlError("25006", f"cannot execute {command} in a read-only transaction")
+
+
+__all__ = ["Session", "command_complete", "in_failed_transaction", "parse_boolean", "read_only_violation"]

@@ -1,0 +1,298 @@
+"""BEGIN, COMMIT, ROLLBACK and savepoints: what they do to a session.
+
+A transaction block's snapshot is fixed by its first statement, not by BEGIN. SERIALIZABLE records reads and has them checked;
+REPEATABLE READ is snapshot isolation; READ COMMITTED is snapshot isolation whose snapshot may move forward between
+statements as long as nothing the transaction has read has changed (docs/compatibility.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from frontend.errors import SqlError, unsupported
+from frontend.settings import parse_boolean
+from frontend.sql import syntax
+from frontend.sql import syntax_commands as commands_syntax
+from frontend.sql.executor.foreign_keys import check_deferred
+from frontend.tasks import Signal
+from frontend.wire import messages
+from storage.catalog import Table
+
+if TYPE_CHECKING:
+    from frontend.session import Session
+    from frontend.sql.ddl.draft import DraftMark
+
+_BEGIN_TAG = messages.command_complete("BEGIN")
+_START_TAG = messages.command_complete("START TRANSACTION")
+_COMMIT_TAG = messages.command_complete("COMMIT")
+_ROLLBACK_TAG = messages.command_complete("ROLLBACK")
+
+
+class Block:
+    """What one transaction (a block, or an implicit one) carries beside its reads and writes.
+
+    Attributes:
+        serializable, read_only, movable: modes; `movable` is READ COMMITTED.
+        used: modes were set or savepoints made, so that the next transaction needs a new Block.
+        deferred: foreign-key checks for COMMIT; constraints_deferred: what SET CONSTRAINTS said.
+        marks: for each savepoint (name, draft of the catalog then).
+        implicit_several: one of several statements of a Query message, outside of BEGIN.
+        ended: a COMMIT or ROLLBACK has just ended the block.
+        committing: a COMMIT is under way; if it fails the block is over.
+    """
+
+    __slots__ = (
+        "committing", "constraints_deferred", "deferred", "ended", "implicit_several", "marks", "movable", "read_only",
+        "serializable", "used",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.serializable = False
+        self.read_only = False
+        self.movable = True
+        self.used = False
+        self.deferred: list[Any] = []
+        self.constraints_deferred: dict[int | None, bool] = {}
+        self.marks: list[tuple[str, DraftMark | None]] = []
+        self.implicit_several = False
+        self.ended = False
+        self.committing = False
+
+
+def ends_failure(node: syntax.Statement) -> bool:
+    """Whether a statement may run in a failed transaction: COMMIT, ROLLBACK, ROLLBACK TO."""
+    return isinstance(node, commands_syntax.Transaction) and node.kind in (
+        "commit",
+        "rollback",
+        "rollback to",
+        "prepare transaction",
+    )
+
+
+def run_hot(session: Session, node: commands_syntax.Transaction) -> bool:
+    """BEGIN, COMMIT and ROLLBACK as most programs write them, without a task; False where there is more to it."""
+    kind = node.kind
+    if kind in ("begin", "start"):
+        if session.transaction_status != "I" or session.transaction is not None:
+            return False
+        begin(session, node.modes)
+        session.connection.send(_BEGIN_TAG if kind == "begin" else _START_TAG)
+        return True
+    if node.chain or session.transaction_status == "I":
+        return False
+    if kind == "rollback":
+        session.rollback()
+        session.connection.send(_ROLLBACK_TAG)
+        return True
+    if kind != "commit" or session.transaction_status == "E":
+        return False
+    transaction = session.transaction
+    if transaction is None or not transaction.must_propose:
+        session.end_committed()
+        session.connection.send(_COMMIT_TAG)
+        return True
+    session.commit_hot(_COMMIT_TAG)
+    return True
+
+
+def begin(session: Session, modes: commands_syntax.TransactionModes | None) -> None:
+    """Open a block with the session's default modes and those of the statement."""
+    settings = session.settings
+    block = session.block
+    block.used = True
+    isolation = (modes.isolation if modes is not None else None) or settings.get("default_transaction_isolation")
+    read_only = modes.read_only if modes is not None else None
+    if read_only is None:
+        read_only = settings.get("default_transaction_read_only") == "on"
+    _apply_isolation(session, isolation or "read committed")
+    block.read_only = read_only
+    if read_only:
+        settings.set("transaction_read_only", "on", local=True, in_transaction=True)
+    session.transaction_status = "T"
+    session.context.begin_transaction()
+
+
+def _apply_isolation(session: Session, isolation: str) -> None:
+    block = session.block
+    block.serializable = isolation == "serializable"
+    block.movable = isolation in ("read committed", "read uncommitted")
+    if isolation != "read committed" or session.settings.get("transaction_isolation") != "read committed":
+        session.settings.set("transaction_isolation", isolation, local=True, in_transaction=True)
+
+
+def set_mode(session: Session, name: str, value: str) -> None:
+    """SET transaction_isolation / transaction_read_only, and what SET TRANSACTION comes to."""
+    block = session.block
+    block.used = True
+    transaction = session.transaction
+    if name == "transaction_isolation":
+        wanted = " ".join(value.lower().split())
+        if transaction is not None and session.in_block:
+            if session.settings.get("transaction_isolation") == wanted:
+                return
+            raise SqlError("25001", "SET TRANSACTION ISOLATION LEVEL must be called before any query")
+        block.serializable = wanted == "serializable"
+        block.movable = wanted in ("read committed", "read uncommitted")
+    else:
+        read_only = parse_boolean(value)
+        if read_only is False and block.read_only and transaction is not None:
+            raise SqlError("25001", "transaction read-write mode must be set before any query")
+        block.read_only = bool(read_only)
+        if transaction is not None:
+            transaction.read_only = bool(read_only)
+
+
+def run(session: Session, node: commands_syntax.Transaction) -> Generator[Signal, None, str]:
+    """Any transaction statement; returns the command tag."""
+    kind = node.kind
+    if kind in ("begin", "start"):
+        return _begin_again(session, node)
+    if kind == "commit":
+        return (yield from _commit(session, node))
+    if kind == "rollback":
+        return _rollback(session, node)
+    if kind in ("prepare transaction", "commit prepared", "rollback prepared"):
+        raise unsupported(kind.upper())
+    _require_block(session, node)
+    name = node.name or ""
+    if kind == "savepoint":
+        _savepoint(session, name)
+        return "SAVEPOINT"
+    if kind == "release":
+        _release(session, name)
+        return "RELEASE"
+    _rollback_to(session, name)
+    return "ROLLBACK"
+
+
+def _begin_again(session: Session, node: commands_syntax.Transaction) -> str:
+    tag = "BEGIN" if node.kind == "begin" else "START TRANSACTION"
+    if session.in_block:
+        session.send_notice(SqlError("25001", "there is already a transaction in progress", severity="WARNING"))
+    else:
+        begin(session, node.modes)
+        transaction = session.transaction
+        if transaction is not None:
+            # BEGIN after other statements of one Query message: they become part of the block.
+            transaction.read_only = session.block.read_only
+            transaction.serializable = session.block.serializable
+            transaction.movable = False
+    return tag
+
+
+def _commit(session: Session, node: commands_syntax.Transaction) -> Generator[Signal, None, str]:
+    modes = _chained_modes(session) if node.chain else None
+    if node.chain and not session.in_block:
+        raise SqlError("25P01", "COMMIT AND CHAIN can only be used in transaction blocks")
+    if session.transaction_status == "E":
+        session.rollback()
+        tag = "ROLLBACK"
+    else:
+        if not session.in_block:
+            session.send_notice(SqlError("25P01", "there is no transaction in progress", severity="WARNING"))
+        session.block.committing = True
+        yield from session.commit()
+        tag = "COMMIT"
+    session.block.ended = True
+    if modes is not None:
+        session.block.ended = False
+        begin(session, modes)
+    return tag
+
+
+def _rollback(session: Session, node: commands_syntax.Transaction) -> str:
+    modes = _chained_modes(session) if node.chain else None
+    if not session.in_block:
+        if node.chain:
+            raise SqlError("25P01", "ROLLBACK AND CHAIN can only be used in transaction blocks")
+        session.send_notice(SqlError("25P01", "there is no transaction in progress", severity="WARNING"))
+    session.rollback()
+    session.block.ended = True
+    if modes is not None:
+        session.block.ended = False
+        begin(session, modes)
+    return "ROLLBACK"
+
+
+def _chained_modes(session: Session) -> commands_syntax.TransactionModes:
+    return commands_syntax.TransactionModes(
+        isolation=session.settings.get("transaction_isolation"), read_only=session.block.read_only
+    )
+
+
+def _require_block(session: Session, node: commands_syntax.Transaction) -> None:
+    if session.in_block:
+        return
+    what = {"savepoint": "SAVEPOINT", "release": "RELEASE SAVEPOINT", "rollback to": "ROLLBACK TO SAVEPOINT"}[node.kind]
+    raise SqlError("25P01", f"{what} can only be used in transaction blocks")
+
+
+def _savepoint(session: Session, name: str) -> None:
+    transaction = session.ensure_transaction()
+    transaction.savepoint(name)
+    session.block.marks.append((name, session.draft.mark() if session.draft is not None else None))
+    session.settings.savepoint()
+
+
+def _find(session: Session, name: str) -> int:
+    marks = session.block.marks
+    for place in range(len(marks) - 1, -1, -1):
+        if marks[place][0] == name:
+            return place
+    raise SqlError("3B001", f'savepoint "{name}" does not exist')
+
+
+def _release(session: Session, name: str) -> None:
+    place = _find(session, name)
+    assert session.transaction is not None
+    session.transaction.release(name)
+    del session.block.marks[place:]
+    session.settings.release(place)
+
+
+def _rollback_to(session: Session, name: str) -> None:
+    place = _find(session, name)
+    transaction = session.transaction
+    assert transaction is not None
+    transaction.rollback_to(name)
+    mark = session.block.marks[place][1]
+    if session.draft is not None:
+        if mark is None:
+            session.draft = None
+            transaction.catalog_changes.clear()
+        else:
+            session.draft.restore(mark)
+    del session.block.marks[place + 1 :]
+    session.settings.rollback_to(place)
+    if session.transaction_status == "E":
+        session.transaction_status = "T"
+
+
+def set_constraints(session: Session, node: commands_syntax.SetConstraints) -> None:
+    """SET CONSTRAINTS: from now on in this transaction; IMMEDIATE checks what was deferred so far."""
+    if not session.in_block:
+        session.send_notice(
+            SqlError("25P01", "SET CONSTRAINTS can only be used in transaction blocks", severity="WARNING")
+        )
+        return
+    block = session.block
+    if not node.constraints:
+        block.constraints_deferred.clear()
+        block.constraints_deferred[None] = node.deferred
+    else:
+        for name in node.constraints:
+            block.constraints_deferred[_constraint_oid(session, name)] = node.deferred
+    if not node.deferred and block.deferred:
+        check_deferred(session.ensure_transaction(), session.context, block.deferred)
+
+
+def _constraint_oid(session: Session, name: syntax.RelationName) -> int:
+    for item in session.catalog.objects.values():
+        if isinstance(item, Table):
+            for constraint in item.constraints:
+                if constraint.name == name.name:
+                    if not constraint.deferrable:
+                        raise SqlError("42809", f'constraint "{name.name}" is not deferrable')
+                    return constraint.oid
+    raise SqlError("42704", f'constraint "{name.name}" does not exist')
