@@ -45,6 +45,8 @@ KEYWORDS, BARE_LABELS = _load_keywords()
 type; and the keywords that may be a column label without AS."""
 
 IDENTIFIER_BYTES_MAX = 63
+LOOKAHEAD_MAX = 4
+"""How many EOF tokens end a text, so that the parser may look this far ahead unchecked."""
 OPERATOR_CHARACTERS = frozenset("~!@#^&|`?+-*/%<>=")
 _KEEPS_TRAILING_SIGN = frozenset("~!@#^&|`?%")
 _PUNCTUATION = "!\"#%&'()*+,-./:;<=>?@[\\]^`{|}~\x7f"
@@ -114,7 +116,7 @@ _UPPER_TO_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 class Tokens:
-    """The tokens of a text as parallel lists, ended by one of type EOF; `starts` and `ends` are 0-based offsets."""
+    """The tokens of a text as parallel lists, ended by some of type EOF; `starts` and `ends` are 0-based offsets."""
 
     __slots__ = ("ends", "starts", "text", "types", "values")
 
@@ -281,7 +283,8 @@ def _assemble(text: str, spans: list[tuple[int, int]]) -> Tokens:
                 end += 1
                 index += 1
             result.add(text[start:end], text[start:end], start, end)
-    result.add("EOF", "", len(text), len(text))
+    for _ in range(LOOKAHEAD_MAX):
+        result.add("EOF", "", len(text), len(text))
     return result
 
 

@@ -134,6 +134,11 @@ def _one(parser: Parser) -> Parsed:
             "stack depth limit exceeded",
             hint="The statement nests too deeply.",
         ) from None
+    except SqlError as error:
+        noted = parser.noted
+        if noted is not None and error.sqlstate == "42601" and (noted.position or 0) > (error.position or 0):
+            raise noted from None
+        raise
     source = parser.text[start : parser.ends[parser.index - 1]]
     return Parsed(statement, source, start + 1)
 

@@ -7,6 +7,9 @@ from frontend.sql import syntax
 from frontend.sql import syntax_commands as commands
 from frontend.sql.parser_tables import RELATION_KINDS, TableParser
 
+SEQUENCE_OPTIONS = frozenset(("as", "cache", "cycle", "no", "increment", "maxvalue", "minvalue", "owned", "sequence"))
+SEQUENCE_OPTIONS |= {"start", "restart", "logged", "unlogged"}
+
 
 class AlterParser(TableParser):
     """ALTER of relations."""
@@ -38,7 +41,7 @@ class AlterParser(TableParser):
         if self.type == "set" and self.ahead() == "schema":
             self.expect("set", "schema")
             return commands.SetSchema(kind, self.name(), relation, if_exists=if_exists, position=position)
-        if kind == "sequence" and self.type not in ("owner",) and self.type != "set":
+        if kind == "sequence" and self.type in SEQUENCE_OPTIONS and self.ahead() not in ("inherit", "force"):
             options = self.sequence_options()
             if not options:
                 raise self.error()
@@ -120,7 +123,8 @@ class AlterParser(TableParser):
             return make("replica identity", value=value, position=position)
         if word == "of":
             self.advance()
-            return make("of", type=self.type_name(), position=position)
+            start = self.position
+            return make("of", type=syntax.TypeName(self.qualified_name(), position=start), position=position)
         if word == "not":
             self.expect("not", "of")
             return make("not of", position=position)
@@ -190,7 +194,9 @@ class AlterParser(TableParser):
                 return make("drop not null", name, position=position)
             word = self.one_of("expression", "identity")
             result = make("drop expression" if word == "expression" else "drop identity", name, position=position)
-            result.if_exists = self.if_exists()
+            if self.type == "if":
+                self.expect("if", "exists")
+                result.if_exists = True
             return result
         if self.accept("add"):
             generated = self.position

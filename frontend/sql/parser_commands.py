@@ -40,13 +40,13 @@ class CommandParser(RoleParser):
             return commands.SetConstraints(constraints, deferred, position=position)
         local = False
         session = False
-        if self.type == "local" and self.ahead() not in ("to", "=", "."):
+        if self.type == "local" and self.ahead() not in ("to", "=", ".", "from"):
             self.advance()
             local = True
-        elif self.type == "session" and self.ahead() not in ("to", "=", ".", "authorization"):
+        elif self.type == "session" and self.ahead() not in ("to", "=", ".", "from", "authorization"):
             self.advance()
             session = True
-        if self.type == "transaction" and self.ahead() not in ("to", "=", "."):
+        if self.type == "transaction" and self.ahead() not in ("to", "=", ".", "from"):
             self.advance()
             if self.accept("snapshot"):
                 modes = commands.TransactionModes()
@@ -67,7 +67,7 @@ class CommandParser(RoleParser):
         """set_rest_more and generic_set."""
         make = commands.Set
         kind, following = self.type, self.ahead()
-        if following in ("to", "=", "."):
+        if following in ("to", "=", ".", "from"):
             return self.generic_setting(local, position)
         if kind == "time":
             self.expect("time", "zone")
@@ -99,7 +99,8 @@ class CommandParser(RoleParser):
 
     def generic_setting(self, local: bool, position: int) -> commands.Set:
         name = self.variable_name()
-        if self.type == "from" and self.ahead() == "current":
+        if self.type == "from":
+            self.expect("from", "current")
             raise unsupported("SET … FROM CURRENT outside of a function", position=self.position)
         self.one_of("to", "=")
         if self.accept("default"):
@@ -156,7 +157,7 @@ class CommandParser(RoleParser):
                 self.expect(")")
             value = self.constant_literal_string()
             name.interval_fields = self.interval_fields(name.modifiers)
-            if name.interval_fields not in (None, "hour", "hour to minute"):
+            if name.interval_fields not in (None, "hour", "minute", "hour to minute"):
                 raise self.failure("time zone interval must be HOUR or HOUR TO MINUTE", position)
             return [syntax.Cast(value, name, literal=True, position=position)]
         text = self.number_text()
@@ -173,7 +174,8 @@ class CommandParser(RoleParser):
             return None
         if self.accept("time", "zone"):
             return "timezone"
-        if self.accept("transaction", "isolation", "level"):
+        if self.type == "transaction" and self.ahead() == "isolation":
+            self.expect("transaction", "isolation", "level")
             return "transaction_isolation"
         if self.accept("session", "authorization"):
             return "session_authorization"
@@ -617,10 +619,8 @@ class CommandParser(RoleParser):
             else:
                 self.advance()
                 language = self.word_or_string().value
-        if body is None:
-            if language is None:
-                raise self.error()
-            raise SqlError("42601", "no inline code specified")
+        if body is None and language is None:
+            raise self.error()
         return commands.Do(language, body, position=position)
 
     def refused_command(self) -> commands.UnsupportedStatement:

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from frontend.errors import SqlError, syntax_error
 from frontend.sql.dialect import BARE_LABELS, KEYWORDS, Tokens
-from frontend.sql.syntax import Expression, RelationName, Select, SortItem, Statement, TypeName
+from frontend.sql.syntax import Expression, Index, RelationName, Select, SortItem, Statement, TypeName
 
 # what may be a name in which place: keywords that PostgreSQL's grammar admits there, and IDENT
 COLUMN_NAMES = frozenset({"IDENT"} | {word for word, category in KEYWORDS.items() if category in "UC"})
@@ -178,12 +178,18 @@ class Cursor:
         """qualified_name: the name of a relation with at most schema and catalog."""
         position = self.starts[self.index] + 1
         first = self.name()
-        if self.type != ".":
+        if self.type != "." and self.type != "[":
             return RelationName(first, position=position)
         parts = [first]
         while self.type == ".":
             self.advance()
+            if self.type == "*":  # the grammar takes an indirection here and refuses it once it is read
+                self.advance()
+                raise self.error()
             parts.append(self.label())
+        if self.type == "[":
+            self.subscripts()
+            raise self.error()
         return self.relation_of(parts, position)
 
     def relation_of(self, parts: list[str], position: int) -> RelationName:
@@ -243,8 +249,9 @@ class Cursor:
             raise SqlError("22P02", f'invalid input syntax for type bigint: "{text}"', position=position) from None
 
     def if_exists(self) -> bool:
-        if self.type == "if":
-            self.expect("if", "exists")
+        if self.type == "if" and self.ahead() == "exists":
+            self.advance()
+            self.advance()
             return True
         return False
 
@@ -266,6 +273,9 @@ class Cursor:
     # ----------------------------------------------------- productions that lower modules need from the higher ones
 
     def expression(self) -> Expression:
+        raise NotImplementedError
+
+    def subscripts(self) -> list[Index]:
         raise NotImplementedError
 
     def type_name(self) -> TypeName:

@@ -30,7 +30,7 @@ from frontend.sql.syntax import (
     WindowDefinition,
 )
 
-OR, AND, NOT, IS, COMPARISON, MATCH, ESCAPE, OTHER, SUM, PRODUCT, POWER, AT, COLLATE, SIGN = range(1, 15)
+OR, AND, NOT, IS, COMPARISON, MATCH, ESCAPE, OTHER, SUM, PRODUCT, POWER, AT, COLLATE, SIGN, CAST = range(1, 16)
 
 PRECEDENCE = {
     "or": OR,
@@ -60,6 +60,7 @@ PRECEDENCE = {
     "^": POWER,
     "at": AT,
     "collate": COLLATE,
+    "::": CAST,
 }
 RESTRICTED_OUT = frozenset(("or", "and", "isnull", "notnull", "between", "in", "like", "ilike", "similar", "not", "at"))
 RESTRICTED_OUT |= {"collate"}
@@ -137,7 +138,16 @@ INTERVAL_FIELDS: dict[str, tuple[str, ...]] = {
 class ExpressionParser(Cursor):
     """Expressions, types and what belongs to them."""
 
-    __slots__ = ("lifted_kinds", "lifted_ordinals", "lifting", "used_ordinals")
+    __slots__ = (
+        "in_substring",
+        "lifted_kinds",
+        "lifted_ordinals",
+        "lifting",
+        "noted",
+        "used_ordinals",
+        "windowless",
+        "word_least",
+    )
 
     def __init__(
         self,
@@ -150,6 +160,10 @@ class ExpressionParser(Cursor):
         self.lifted_kinds = lifted_kinds or []
         self.lifting = bool(lifted_ordinals)
         self.used_ordinals: set[int] = set()
+        self.in_substring = False
+        self.noted: SqlError | None = None
+        self.windowless = 0  # position of a call that may have no OVER, FILTER or WITHIN GROUP
+        self.word_least = 0  # what `binary` was asked for when it last met an operator that is a word
 
     # -------------------------------------------------------------------------------------------------- expressions
 
@@ -181,14 +195,17 @@ class ExpressionParser(Cursor):
             if kind in SYMBOLS:
                 left = self.operation(left, self.values[self.index], None, precedence, restricted)
             elif kind == "and" or kind == "or":
+                self.word_least = least
                 left = self.junction(left, kind, precedence)
             elif kind == "operator":
-                if self.ahead() != "(":
-                    return left
+                self.word_least = least
                 position = self.position
                 name, schema = self.explicit_operator()
                 left = self.operation(left, name, schema, precedence, restricted, position)
+            elif kind == "::":
+                left = self.casts(left)
             else:
+                self.word_least = least
                 extended = self.predicate(left, kind, precedence, restricted)
                 if extended is None:
                     return left
@@ -224,13 +241,18 @@ class ExpressionParser(Cursor):
 
     def query_or_expression(self) -> tuple[syntax.Select | None, Expression | None]:
         """Inside parentheses: a query, or one expression."""
-        if self.type in QUERY_START:
+        if self.starts_query(self.index):
             return self.query(), None
         if self.type == "(":
             query = self.try_query()
             if query is not None:
                 return query, None
         return None, self.expression()
+
+    def starts_query(self, index: int) -> bool:
+        """Whether a query begins at this token; VALUES without a parenthesis is a name."""
+        kind = self.types[index]
+        return kind in QUERY_START and (kind != "values" or self.types[index + 1] == "(")
 
     def try_query(self) -> syntax.Select | None:
         """At `(` inside parentheses: the query that goes on until the closing one, or None and nothing taken.
@@ -241,19 +263,26 @@ class ExpressionParser(Cursor):
         probe = start
         while self.types[probe] == "(":
             probe += 1
-        if self.types[probe] not in QUERY_START:
+        if not self.starts_query(probe):
             return None
         used = set(self.used_ordinals)
         try:
             query = self.query()
             if self.type == ")":
                 return query
+            self.note(self.error())
         except SqlError as error:
             if error.sqlstate != "42601":
                 raise
+            self.note(error)
         self.move(start)
         self.used_ordinals = used
         return None
+
+    def note(self, error: SqlError) -> None:
+        """Keep the furthest syntax error of what was tried and given up; it is the one PostgreSQL would report."""
+        if self.noted is None or (error.position or 0) > (self.noted.position or 0):
+            self.noted = error
 
     def junction(self, left: Expression, kind: str, precedence: int) -> Expression:
         position = self.position
@@ -277,14 +306,14 @@ class ExpressionParser(Cursor):
             self.advance()
             return syntax.IsTest("null", left, kind == "notnull", position=position)
         if kind == "at":
-            if self.ahead() != "time":
-                return None
             self.expect("at", "time", "zone")
             zone = self.binary(AT + 1, restricted)
             return FunctionCall(["pg_catalog", "timezone"], [zone, left], syntax="at time zone", position=position)
         if kind == "collate":
             self.advance()
             return syntax.Collate(left, self.qualified_name(), position=position)
+        if kind == "similar" and self.in_substring and self.ahead() != "to":
+            return None
         negated = kind == "not"
         if negated:
             kind = self.ahead()
@@ -325,7 +354,7 @@ class ExpressionParser(Cursor):
 
     def membership(self, left: Expression, negated: bool, position: int) -> Expression:
         self.expect("(")
-        if self.type in QUERY_START:
+        if self.starts_query(self.index):
             query: syntax.Select | None = self.query()
         else:
             query = self.try_query() if self.type == "(" else None
@@ -336,6 +365,8 @@ class ExpressionParser(Cursor):
     def is_test(self, left: Expression, position: int, restricted: bool) -> Expression:
         negated = self.type == "not"
         if negated:
+            if self.ahead() in NEGATABLE:
+                raise self.error()  # PostgreSQL's scanner has made one token of NOT and what follows
             self.advance()
         kind = self.type
         if kind == "distinct":
@@ -382,10 +413,10 @@ class ExpressionParser(Cursor):
 
     def unique_keys(self) -> bool:
         """[WITH | WITHOUT UNIQUE [KEYS]]."""
-        if self.type in ("with", "without") and self.ahead() == "unique":
+        if self.type in ("with", "without"):
             unique = self.type == "with"
             self.advance()
-            self.advance()
+            self.expect("unique")
             self.accept("keys")
             return unique
         return False
@@ -525,7 +556,7 @@ class ExpressionParser(Cursor):
     def parenthesised(self, position: int) -> Expression:
         """( expression ), ( query ), or a row of two or more."""
         self.expect("(")
-        if self.type in QUERY_START:
+        if self.starts_query(self.index):
             query: syntax.Select | None = self.query()
         else:
             query = self.try_query() if self.type == "(" else None
@@ -699,19 +730,20 @@ class ExpressionParser(Cursor):
 
     def call_suffix(self, result: FunctionCall) -> FunctionCall:
         """[WITHIN GROUP (ORDER BY …)] [FILTER (WHERE …)] [OVER …]."""
+        if result.position == self.windowless:
+            return result
         if self.type == "within":
             position = self.position
-            if self.ahead() == "group":
-                self.expect("within", "group", "(")
-                result.within_group = self.order_by()
-                self.expect(")")
-                if result.order_by:
-                    raise self.failure("cannot use multiple ORDER BY clauses with WITHIN GROUP", position)
-                if result.distinct:
-                    raise self.failure("cannot use DISTINCT with WITHIN GROUP", position)
-                if result.variadic:
-                    raise self.failure("cannot use VARIADIC with WITHIN GROUP", position)
-        if self.type == "filter" and self.ahead() == "(":
+            self.expect("within", "group", "(")
+            result.within_group = self.order_by()
+            self.expect(")")
+            if result.order_by:
+                raise self.failure("cannot use multiple ORDER BY clauses with WITHIN GROUP", position)
+            if result.distinct:
+                raise self.failure("cannot use DISTINCT with WITHIN GROUP", position)
+            if result.variadic:
+                raise self.failure("cannot use VARIADIC with WITHIN GROUP", position)
+        if self.type == "filter":
             self.expect("filter", "(", "where")
             result.filter = self.expression()
             self.expect(")")
@@ -851,21 +883,12 @@ class ExpressionParser(Cursor):
     # --------------------------------------------------------------------------------------------- special functions
 
     def special_call(self, function: str, arguments: list[Expression], position: int, form: str) -> FunctionCall:
-        return self.call_suffix(FunctionCall(["pg_catalog", function], arguments, syntax=form, position=position))
+        return FunctionCall(["pg_catalog", function], arguments, syntax=form, position=position)
 
-    def plain_call(self, function: str, position: int, form: str = "") -> Expression:
-        """`function(…)` with the arguments of any call, for special names whose special form was not written."""
-        result = FunctionCall(["pg_catalog", function] if form else [function], syntax=form, position=position)
-        if self.type != ")":
-            self.call_arguments_only(result)
+    def empty_call(self, function: str, position: int) -> Expression:
+        """`function()` for a special name; at the closing parenthesis."""
         self.expect(")")
-        return self.call_suffix(result)
-
-    def call_arguments_only(self, result: FunctionCall) -> None:
-        """func_arg_list."""
-        result.arguments = [self.argument()]
-        while self.accept(","):
-            result.arguments.append(self.argument())
+        return FunctionCall([function], position=position)
 
     def case(self, position: int) -> Expression:
         self.expect("case")
@@ -969,7 +992,7 @@ class ExpressionParser(Cursor):
     def overlay(self, position: int) -> Expression:
         self.expect("overlay", "(")
         if self.type == ")":
-            return self.plain_call("overlay", position)
+            return self.empty_call("overlay", position)
         first = self.argument()
         if self.type == "placing":
             self.advance()
@@ -987,13 +1010,15 @@ class ExpressionParser(Cursor):
         while self.accept(","):
             arguments.append(self.argument())
         self.expect(")")
-        return self.call_suffix(FunctionCall([function], arguments, position=position))
+        return FunctionCall([function], arguments, position=position)
 
     def substring(self, position: int) -> Expression:
         self.expect("substring", "(")
         if self.type == ")":
-            return self.plain_call("substring", position)
+            return self.empty_call("substring", position)
+        self.in_substring = True  # SIMILAR ends the first argument of SUBSTRING(… SIMILAR … ESCAPE …)
         first = self.argument()
+        self.in_substring = False
         if self.type == "similar":
             self.advance()
             pattern = self.expression()
@@ -1056,7 +1081,7 @@ class ExpressionParser(Cursor):
         self.expect("as")
         name = self.type_name()
         self.expect(")")
-        return self.call_suffix(FunctionCall(["pg_catalog", name.names[-1]], [operand], position=position))
+        return FunctionCall(["pg_catalog", name.names[-1]], [operand], position=position)
 
     def collation_for(self, position: int) -> Expression:
         if self.ahead() != "for":
@@ -1086,7 +1111,7 @@ class ExpressionParser(Cursor):
                     following.append(self.argument())
                 if self.type == ")":
                     self.advance()
-                    return self.call_suffix(FunctionCall([name], following, position=position))
+                    return FunctionCall([name], following, position=position)
         self.move(start)
         raise unsupported(f"{name.upper()}", position=position)
 
@@ -1191,10 +1216,6 @@ class ExpressionParser(Cursor):
         while self.type == ".":
             self.advance()
             names.append(self.label())
-        if self.type == "%" and self.ahead() == "type":
-            self.advance()
-            self.advance()
-            return TypeName(names, percent_type=True, position=position)
         return TypeName(names, self.modifiers(), position=position)
 
     def modifiers(self) -> list[Expression]:
@@ -1260,3 +1281,6 @@ SPECIAL = {
 """First keyword of a primary → the production; those of CALL_ONLY are names unless a parenthesis follows."""
 
 CALL_ONLY = frozenset(word for word in SPECIAL if word in COLUMN_NAMES and word not in ("true", "false", "null", "BIT"))
+
+CALLS = frozenset(SPECIAL) - {"true", "false", "null", "BIT", "case", "exists", "array", "row", "grouping", "collation"}
+"""Keywords that begin a call with a syntax of its own."""

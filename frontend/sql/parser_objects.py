@@ -105,7 +105,8 @@ class ObjectParser(AlterParser):
         position = self.position
         self.expect("create")
         replace = False
-        if self.accept("or", "replace"):
+        if self.type == "or":
+            self.expect("or", "replace")
             replace = True
         kind = self.type
         persistence, written = self.persistence()
@@ -141,10 +142,16 @@ class ObjectParser(AlterParser):
 
     def refused(self, verb: str, position: int) -> commands.UnsupportedStatement | None:
         """A statement that is refused by its first words, passed over to its end."""
+        furthest = 0
         for words in REFUSED_KINDS:
+            if verb != "CREATE" and words[0] in ("default", "constraint"):
+                continue
+            furthest = max(furthest, self.words_matching(words))
             if all(self.ahead(offset) == word for offset, word in enumerate(words)):
                 self.skip_statement()
                 return commands.UnsupportedStatement(f"{verb} {' '.join(words).upper()}", position=position)
+        if furthest:
+            raise self.error(self.index + furthest)
         return None
 
     def skip_statement(self) -> None:
@@ -237,21 +244,19 @@ class ObjectParser(AlterParser):
         position = self.position
         self.expect("alter")
         kind = self.type
-        if kind in RELATION_KINDS and (
-            kind not in ("materialized", "foreign") or self.ahead() == ("view" if kind == "materialized" else "table")
-        ):
+        if kind in RELATION_KINDS and (kind != "foreign" or self.ahead() == "table"):
             return self.alter_relation(position)
         if kind == "schema":
             self.advance()
             return self.alter_named("schema", [self.name()], position)
-        if kind == "default" and self.ahead() == "privileges":
+        if kind == "default":
             return self.alter_default_privileges(position)
         if kind in ("role", "user", "group") and not (kind == "user" and self.ahead() == "mapping"):
             return self.alter_role(position)
         if kind == "database":
             self.advance()
             name = self.name()
-            if self.type in ("rename", "owner"):
+            if self.type == "rename" or (self.type == "owner" and self.ahead() == "to"):
                 return self.alter_named("database", [name], position)
             self.skip_statement()
             return commands.UnsupportedStatement("ALTER DATABASE", position=position)
@@ -276,12 +281,26 @@ class ObjectParser(AlterParser):
 
     # ---------------------------------------------------------------------------------------------------------- DROP
 
-    def words(self, table: dict[tuple[str, ...], str]) -> str | None:
-        """The kind of the first row of `table` whose words come next; they are taken."""
+    def words(self, table: dict[tuple[str, ...], str], *, strict: bool = True) -> str | None:
+        """The kind of the row of `table` whose words come next; they are taken.
+
+        With `strict`, only some of the words of a row are a syntax error at the first that is missing.
+        """
+        furthest = 0
         for words, kind in table.items():
             if self.accept(*words):
                 return kind
+            furthest = max(furthest, self.words_matching(words))
+        if strict and furthest:
+            raise self.error(self.index + furthest)
         return None
+
+    def words_matching(self, words: tuple[str, ...]) -> int:
+        """How many of these words come next."""
+        count = 0
+        while count < len(words) and self.ahead(count) == words[count]:
+            count += 1
+        return count
 
     def drop(self) -> syntax.Statement:
         position = self.position
@@ -299,9 +318,9 @@ class ObjectParser(AlterParser):
             self.advance()
             result = commands.Drop(kind, position=position)
             result.if_exists = self.if_exists()
-            result.functions = [self.function_signature()]
+            result.functions = [self.function_signature(aggregate=kind == "aggregate")]
             while self.accept(","):
-                result.functions.append(self.function_signature())
+                result.functions.append(self.function_signature(aggregate=kind == "aggregate"))
             result.cascade = self.cascade()
             return result
         if self.type in ("type", "domain"):
@@ -322,14 +341,14 @@ class ObjectParser(AlterParser):
             result.objects = [[*self.qualified_name(), name]]
             result.cascade = self.cascade()
             return result
-        simple = self.words(SIMPLE_DROPS)
+        simple = self.words(SIMPLE_DROPS, strict=False)
         if simple is not None:
             result = commands.Drop(simple, position=position)
             result.if_exists = self.if_exists()
             result.objects = [[name] for name in self.names()]
             result.cascade = self.cascade()
             return result
-        qualified = self.words(QUALIFIED_DROPS)
+        qualified = self.words(QUALIFIED_DROPS, strict=False)
         if qualified is not None:
             result = commands.Drop(qualified, position=position)
             if qualified == "index":
@@ -340,20 +359,24 @@ class ObjectParser(AlterParser):
             return result
         refused = self.refused("DROP", position)
         if refused is None:
+            self.words({**SIMPLE_DROPS, **QUALIFIED_DROPS})
             raise self.error()
         return refused
 
-    def function_signature(self) -> commands.FunctionSignature:
+    def function_signature(self, *, aggregate: bool = False) -> commands.FunctionSignature:
         """name [( [mode] [name] type, … )]; `*` for an aggregate of nothing."""
         position = self.position
+        named_as_function = self.type in TYPE_FUNCTION_NAMES or self.ahead() == "."
         names = self.qualified_name() if self.type in COLUMN_NAMES else [self.type_function_name()]
+        if self.type == "(" and not named_as_function:
+            raise self.error()
         result = commands.FunctionSignature(names, position=position)
         if not self.accept("("):
             return result
         result.arguments = []
-        if self.type == "*":
+        if aggregate and self.type == "*":
             self.advance()
-        elif self.type != ")":
+        elif aggregate or self.type != ")":
             while True:
                 argument = self.function_argument()
                 if argument is not None:
@@ -382,6 +405,9 @@ class ObjectParser(AlterParser):
         ):
             self.advance()
         name = self.type_name()
+        if self.type == "%":
+            self.expect("%", "type")
+            name.percent_type = True
         return None if mode == "out" else name
 
     # ------------------------------------------------------------------------------------------------------- COMMENT
@@ -394,7 +420,7 @@ class ObjectParser(AlterParser):
         if kind in FUNCTION_KINDS:
             self.advance()
             result.kind = kind
-            result.function = self.function_signature()
+            result.function = self.function_signature(aggregate=kind == "aggregate")
             result.names = result.function.names
         elif kind in ("type", "domain"):
             self.advance()
@@ -417,15 +443,16 @@ class ObjectParser(AlterParser):
             self.advance()
             result.kind = kind
             result.names = [self.name()]
-        elif (simple := self.words(SIMPLE_DROPS)) is not None:
+        elif kind in ("cast", "operator", "large", "transform"):
+            raise unsupported(f"COMMENT ON {kind.upper()}", position=position)
+        elif (simple := self.words(SIMPLE_DROPS, strict=False)) is not None:
             result.kind = simple
             result.names = [self.name()]
         elif (qualified := self.words(QUALIFIED_DROPS)) is not None:
             result.kind = qualified
             result.names = self.qualified_name()
-        elif kind in ("cast", "operator", "large", "transform"):
-            raise unsupported(f"COMMENT ON {kind.upper()}", position=position)
         else:
+            self.words(SIMPLE_DROPS)
             raise self.error()
         self.expect("is")
         if self.type == "null":

@@ -11,15 +11,15 @@ from typing import Literal
 
 from frontend.errors import SqlError, unsupported
 from frontend.sql import syntax
-from frontend.sql.parser_cursor import BARE, COLUMN_NAMES, LABELS
-from frontend.sql.parser_expressions import PRECEDENCE, QUERY_START, ExpressionParser
-from frontend.sql.syntax import ColumnReference, Expression, FromItem, FunctionCall, Select, Target
+from frontend.sql.parser_cursor import BARE, COLUMN_NAMES, LABELS, TYPE_FUNCTION_NAMES
+from frontend.sql.parser_expressions import CALLS, PRECEDENCE, QUERY_START, SQL_VALUES, SYMBOLS, ExpressionParser
+from frontend.sql.syntax import ColumnReference, Expression, FromItem, Select, Target
 
 JOIN_START = frozenset(("join", "cross", "left", "right", "full", "inner", "natural"))
 # what can follow a target; there `and`, `is` … are labels and not operators: SELECT 1 and FROM t
 AFTER_TARGET = frozenset(
     ("EOF", ";", ",", ")", "from", "into", "where", "group", "having", "window", "union", "intersect", "except")
-) | {"order", "limit", "offset", "fetch", "for"}
+) | {"order", "limit", "offset", "fetch", "for", "with", "on", "returning"}
 
 
 class QueryParser(ExpressionParser):
@@ -86,7 +86,8 @@ class QueryParser(ExpressionParser):
                 self.limit_clause(result)
             elif self.type == "for" and not seen_locking:
                 seen_locking = True
-                if self.accept("for", "read", "only"):
+                if self.ahead() == "read":
+                    self.expect("for", "read", "only")
                     continue
                 while self.type == "for":
                     result.locking.append(self.locking())
@@ -261,8 +262,10 @@ class QueryParser(ExpressionParser):
 
     def persistence(self, *, for_into: bool = False) -> tuple[Literal["permanent", "temporary", "unlogged"], bool]:
         """[LOCAL | GLOBAL] TEMP[ORARY] | UNLOGGED: what it says, and whether anything was written."""
-        if self.type in ("local", "global") and self.ahead() in ("temp", "temporary"):
+        if self.type in ("local", "global") and (not for_into or self.ahead() in ("temp", "temporary")):
             self.advance()
+            if self.type not in ("temp", "temporary"):
+                raise self.error()
         if self.type in ("temp", "temporary") and not (for_into and self.ahead() in AFTER_TARGET | {"."}):
             self.advance()
             return "temporary", True
@@ -329,6 +332,7 @@ class QueryParser(ExpressionParser):
                 or self.types[word] not in PRECEDENCE
                 or self.types[word] not in BARE
                 or self.type not in AFTER_TARGET
+                or self.word_least
             ):
                 raise
             return self.target_labelled(start, word, error)
@@ -358,7 +362,7 @@ class QueryParser(ExpressionParser):
     def with_clause(self) -> syntax.With:
         result = syntax.With([], position=self.position)
         self.expect("with")
-        if self.type == "recursive" and self.ahead() != "as":
+        if self.type == "recursive" and self.ahead() not in ("as", "("):
             self.advance()
             result.recursive = True
         result.tables.append(self.common_table())
@@ -469,7 +473,7 @@ class QueryParser(ExpressionParser):
             return self.parenthesised_from(position)
         if kind == "only":
             return self.table_item()
-        if kind == "rows" and self.ahead() == "from" and self.ahead(2) == "(":
+        if kind == "rows" and self.ahead() == "from":
             return self.function_item(position)
         if kind in ("xmltable", "json_table") and self.ahead() == "(":
             raise unsupported(kind.upper(), position=position)
@@ -478,7 +482,7 @@ class QueryParser(ExpressionParser):
         types = self.types
         while types[probe] == "." and types[probe + 1] in LABELS:
             probe += 2
-        if types[probe] == "(" or kind not in COLUMN_NAMES:
+        if types[probe] == "(" or kind not in COLUMN_NAMES:  # function_without_window judges the name
             return self.function_item(position)
         return self.table_item()
 
@@ -487,9 +491,7 @@ class QueryParser(ExpressionParser):
         probe = self.index
         while self.types[probe] == "(":
             probe += 1
-        if self.types[probe] in QUERY_START and (
-            self.types[self.index + 1] in QUERY_START or self.is_query_in_parentheses()
-        ):
+        if self.starts_query(probe) and (probe == self.index + 1 or self.is_query_in_parentheses()):
             return self.subquery_item(position, lateral=False)
         self.expect("(")
         item = self.from_item()
@@ -565,7 +567,7 @@ class QueryParser(ExpressionParser):
 
     def function_item(self, position: int) -> syntax.FunctionItem:
         result = syntax.FunctionItem([], position=position)
-        if self.type == "rows" and self.ahead() == "from" and self.ahead(2) == "(":
+        if self.type == "rows" and self.ahead() == "from":
             result.rows_from = True
             self.expect("rows", "from", "(")
             while True:
@@ -603,14 +605,20 @@ class QueryParser(ExpressionParser):
 
     def function_without_window(self) -> Expression:
         """func_expr_windowless: a call, or a special function, but no other expression."""
-        if self.type in QUERY_START - {"values"} or self.type in ("(", "STRING", "INTEGER", "DECIMAL", "EOF"):
-            raise self.error()
-        result = self.primary()
-        if isinstance(result, ColumnReference | syntax.Constant | syntax.Subscript | syntax.Parameter):
-            raise self.error()
-        if isinstance(result, FunctionCall) and (result.over or result.filter or result.within_group):
-            raise self.error()
-        return result
+        kind = self.type
+        if kind not in SQL_VALUES and (kind not in CALLS or self.ahead() != "("):
+            if kind not in COLUMN_NAMES and kind not in TYPE_FUNCTION_NAMES:
+                raise self.error()
+            probe = self.index + 1
+            if kind == "collation" and self.types[probe] == "for":
+                probe += 1
+            elif kind in COLUMN_NAMES:
+                while self.types[probe] == "." and self.types[probe + 1] in LABELS:
+                    probe += 2
+            alone = probe == self.index + 1
+            if self.types[probe] != "(" or (alone and kind not in TYPE_FUNCTION_NAMES):
+                raise self.error(probe + 1 if self.types[probe] == "." else probe)
+        return self.primary()
 
     def record_columns(self) -> list[syntax.RecordColumn]:
         result = [self.record_column()]
@@ -656,9 +664,7 @@ class QueryParser(ExpressionParser):
         probe = self.index
         while self.types[probe] == "(":
             probe += 1
-        if self.types[probe] == "values":  # also a column's name
-            return self.types[probe + 1] == "("
-        return self.types[probe] in QUERY_START or probe > self.index + 1
+        return self.starts_query(probe) or probe > self.index + 1
 
     def target_columns(self) -> list[syntax.InsertColumn]:
         result = [self.target_column()]
@@ -762,7 +768,7 @@ class QueryParser(ExpressionParser):
         if self.type == "operator" and self.ahead() == "(":
             name, schema = self.explicit_operator()
             return f"{schema}.{name}" if schema else name
-        if self.type in PRECEDENCE and self.type not in LABELS:
+        if self.type in SYMBOLS:
             value = self.values[self.index]
             self.advance()
             return value

@@ -7,7 +7,7 @@ from typing import Literal
 from frontend.errors import SqlError
 from frontend.sql import syntax
 from frontend.sql import syntax_commands as commands
-from frontend.sql.parser_cursor import COLUMN_NAMES
+from frontend.sql.parser_cursor import COLUMN_NAMES, LABELS
 from frontend.sql.parser_objects import ObjectParser
 
 ROLE_FLAGS = {
@@ -43,6 +43,7 @@ GRANT_KINDS = {
     ("tablespace",): "tablespace",
     ("type",): "type",
 }
+RESERVED_AFTER_OBJECTS = {"to", "from"}  # GRANT … ON sequence TO …: a table of that name
 ALL_IN_SCHEMA = {
     "tables": "table",
     "sequences": "sequence",
@@ -137,7 +138,7 @@ class RoleParser(ObjectParser):
         role = self.role()
         if self.type == "rename":
             self.expect("rename", "to")
-            return commands.Rename("role", self.name(), names=[role.name], position=position)
+            return commands.Rename("role", self.non_reserved_word(), names=[role.name], position=position)
         if group:
             add = self.one_of("add", "drop") == "add"
             self.expect("user")
@@ -158,6 +159,9 @@ class RoleParser(ObjectParser):
             self.expect("database")
             database = self.name()
         return commands.AlterRoleSetting(role, database, self.set_or_reset(), position=position)
+
+    def variable_name(self) -> str:
+        raise NotImplementedError
 
     def set_or_reset(self) -> commands.Set | commands.Reset:
         raise NotImplementedError
@@ -184,6 +188,8 @@ class RoleParser(ObjectParser):
                 result.grant_option = True
             result.granted_by = self.granted_by()
             return result
+        if not privileges:
+            raise self.error()
         self.expect("to")
         role_grant = commands.GrantRole(True, self.role_privileges(privileges), self.roles(), position=position)
         if self.accept("with"):
@@ -206,7 +212,7 @@ class RoleParser(ObjectParser):
         position = self.position
         self.expect("revoke")
         option_for = None
-        if self.type in COLUMN_NAMES and self.ahead() == "option" and self.ahead(2) == "for":
+        if self.type in COLUMN_NAMES and self.ahead() == "option":
             option_for = self.label()
             self.expect("option", "for")
         elif self.type == "grant":
@@ -221,6 +227,8 @@ class RoleParser(ObjectParser):
             result.granted_by = self.granted_by()
             result.cascade = self.cascade()
             return result
+        if not privileges:
+            raise self.error()
         self.expect("from")
         role_grant = commands.GrantRole(False, self.role_privileges(privileges), self.roles(), position=position)
         if option_for is not None:
@@ -257,8 +265,6 @@ class RoleParser(ObjectParser):
 
     def role_privileges(self, privileges: list[commands.Privilege]) -> list[str]:
         """The names of GRANT role TO …"""
-        if not privileges:
-            raise self.error()
         names = []
         for privilege in privileges:
             if privilege.columns or privilege.name is None:
@@ -277,19 +283,31 @@ class RoleParser(ObjectParser):
             result.all_in_schema = True
             result.objects = [[name] for name in self.names()]
             return result
-        kind = self.words(GRANT_KINDS)
+        kind = None
+        if self.type in ("table", "foreign") or self.ahead() in LABELS - RESERVED_AFTER_OBJECTS:
+            kind = self.words(GRANT_KINDS, strict=self.type == "foreign")
         if kind in ("function", "procedure", "routine"):
             result.object_kind = kind
             result.functions = [self.function_signature()]
             while self.accept(","):
                 result.functions.append(self.function_signature())
+        elif kind == "parameter":
+            result.object_kind = kind
+            result.objects = [[self.variable_name()]]
+            while self.accept(","):
+                result.objects.append([self.variable_name()])
         elif kind == "large object":
             result.object_kind = kind
             result.objects = [[self.number_text()]]
             while self.accept(","):
                 result.objects.append([self.number_text()])
-        else:
+        elif kind in (None, "table", "sequence"):
             result.object_kind = kind or "table"
+            for relation in self.relations():
+                parts = (relation.catalog, relation.schema, relation.name)
+                result.objects.append([part for part in parts if part is not None])
+        else:
+            result.object_kind = kind
             result.objects = self.qualified_names()
         return result
 

@@ -8,6 +8,7 @@ from frontend.errors import SqlError, unsupported
 from frontend.sql import syntax
 from frontend.sql import syntax_commands as commands
 from frontend.sql.parser_cursor import COLUMN_NAMES, TYPE_FUNCTION_NAMES
+from frontend.sql.parser_expressions import NEGATABLE
 from frontend.sql.parser_queries import QueryParser
 
 LIKE_PARTS = (
@@ -47,10 +48,11 @@ class TableParser(QueryParser):
         result.persistence = persistence
         result.if_not_exists = if_not_exists
         if self.accept("of"):
-            result.of_type = self.type_name()
+            start = self.position
+            result.of_type = syntax.TypeName(self.qualified_name(), position=start)
             if self.type == "(":
                 result.elements = self.typed_elements()
-        elif self.type == "partition" and self.ahead() == "of":
+        elif self.type == "partition":
             self.expect("partition", "of")
             result.partition_of = self.relation()
             if self.type == "(":
@@ -85,18 +87,8 @@ class TableParser(QueryParser):
         return result
 
     def is_name_list(self) -> bool:
-        """At `(`: whether a plain list of names follows, as of CREATE TABLE t (a, b) AS."""
-        probe = self.index + 1
-        types = self.types
-        while types[probe] in COLUMN_NAMES:
-            probe += 1
-            if types[probe] == ",":
-                probe += 1
-            elif types[probe] == ")":
-                return types[probe + 1] in ("as", "using", "with", "without", "on", "tablespace")
-            else:
-                return False
-        return False
+        """At `(`: whether a plain list of names follows, which only CREATE TABLE t (a, b) AS can have."""
+        return self.ahead() in COLUMN_NAMES and self.ahead(2) in (",", ")")
 
     def create_table_as(self, result: commands.CreateTable) -> commands.CreateTable:
         self.expect("as")
@@ -111,8 +103,7 @@ class TableParser(QueryParser):
         raise NotImplementedError
 
     def with_data(self) -> bool:
-        if self.type == "with" and self.ahead() in ("data", "no"):
-            self.advance()
+        if self.accept("with"):
             without = self.accept("no")
             self.expect("data")
             return not without
@@ -122,8 +113,7 @@ class TableParser(QueryParser):
         """[USING method] [WITH (…) | WITHOUT OIDS] [ON COMMIT …] [TABLESPACE name]."""
         if self.accept("using"):
             result.method = self.name()
-        if self.type == "with" and self.ahead() == "(":
-            self.advance()
+        if self.accept("with"):
             result.options = self.relation_options()
         elif self.type == "without":
             self.expect("without", "oids")
@@ -432,13 +422,14 @@ class TableParser(QueryParser):
             position = self.position
             if self.accept("deferrable"):
                 word = "DEFERRABLE"
-            elif self.type == "not" and self.ahead() in ("deferrable", "valid"):
-                word = "NOT " + self.ahead().upper()
+            elif self.type == "not":
+                if self.ahead() in NEGATABLE:
+                    raise self.error()
                 self.advance()
-                self.advance()
+                word = "NOT " + self.one_of("deferrable", "valid").upper()
             elif self.accept("initially"):
                 word = "INITIALLY " + self.one_of("deferred", "immediate").upper()
-            elif self.type == "no" and self.ahead() == "inherit":
+            elif self.type == "no":
                 self.expect("no", "inherit")
                 word = "NO INHERIT"
             else:
@@ -469,18 +460,27 @@ class TableParser(QueryParser):
         self.expect("(")
         elements = []
         while True:
-            element = self.index_element()
-            expression = element.expression
-            if element.name is not None:
-                expression = syntax.ColumnReference([element.name], position=element.position)
-            assert expression is not None
-            elements.append(
-                commands.PartitionElement(expression, element.collation, element.opclass, position=element.position)
-            )
+            elements.append(self.partition_element())
             if not self.accept(","):
                 break
         self.expect(")")
         return commands.PartitionBy(strategy, elements, position=position)
+
+    def partition_element(self) -> commands.PartitionElement:
+        position = self.position
+        if self.accept("("):
+            result = commands.PartitionElement(self.expression(), position=position)
+            self.expect(")")
+        elif self.type in COLUMN_NAMES and self.ahead() not in ("(", "."):
+            column = syntax.ColumnReference([self.name()], position=position)
+            result = commands.PartitionElement(column, position=position)
+        else:
+            result = commands.PartitionElement(self.function_without_window(), position=position)
+        if self.accept("collate"):
+            result.collation = self.qualified_name()
+        if self.accept("using") or self.type in COLUMN_NAMES:
+            result.opclass = self.qualified_name()
+        return result
 
     def partition_bound(self) -> commands.PartitionBound:
         position = self.position
@@ -535,8 +535,9 @@ class TableParser(QueryParser):
             option.value = self.whole_number()
         elif self.accept("cycle"):
             option.value = True
-        elif self.type == "no" and self.ahead() in ("cycle", "minvalue", "maxvalue"):
-            self.advance()
+        elif self.accept("no"):
+            if self.type not in ("cycle", "minvalue", "maxvalue"):
+                raise self.error()
             option.name = self.type
             option.value = False if self.type == "cycle" else None
             self.advance()
@@ -633,7 +634,7 @@ class TableParser(QueryParser):
             )
             self.advance()
             return commands.RoleName(kind, position=position)
-        quoted = self.text[self.starts[self.index]] == '"'
+        quoted = self.text.startswith('"', self.starts[self.index])
         if self.type not in COLUMN_NAMES and self.type not in TYPE_FUNCTION_NAMES:
             raise self.error()
         name = self.values[self.index]

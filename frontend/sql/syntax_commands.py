@@ -577,7 +577,7 @@ class Call(Statement):
 
 class Do(Statement):
     language: str | None
-    body: str
+    body: str | None
 
 
 class Privilege(Node):
