@@ -25,7 +25,7 @@ from frontend.functions.json_scanning import (
     values_of,
 )
 from frontend.functions.registry import scalar, set_returning
-from frontend.types.jsondata import JsonNumber, dump_json, jsonb_key, key_order, parse_json
+from frontend.types.jsondata import JsonNumber, dump_json, key_order, parse_json
 
 
 def _refused(message: str) -> SqlError:
@@ -259,14 +259,6 @@ def jsonb_exists_any(document: str, keys: list[str | None]) -> bool:
 def jsonb_exists_all(document: str, keys: list[str | None]) -> bool:
     strings = _top_strings(document)
     return all(key in strings for key in keys if key is not None)
-
-
-def jsonb_compare(left: str, right: str) -> int:
-    """-1, 0 or 1 in jsonb's order."""
-    if left == right:
-        return 0
-    left_key, right_key = jsonb_key(left), jsonb_key(right)
-    return (left_key > right_key) - (left_key < right_key)
 
 
 # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────────

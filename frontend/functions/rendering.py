@@ -49,3 +49,12 @@ def types_for(arguments: Sequence[Any], argument_types: Sequence[int]) -> Sequen
     """One type an argument: the last type stands for the spread elements of a VARIADIC array."""
     missing = len(arguments) - len(argument_types)
     return [*argument_types, *list(argument_types[-1:]) * missing] if missing > 0 else argument_types
+
+
+def element_type(oid: int) -> int:
+    """The OID of the elements of an array type, int2vector and oidvector included."""
+    if oid == oids.INT2VECTOR:
+        return oids.INT2
+    if oid == oids.OIDVECTOR:
+        return oids.OID
+    return type_by_oid(oid).element

@@ -18,9 +18,8 @@ from frontend.errors import SqlError
 from frontend.functions.keywords import reserved_in_identifiers
 from frontend.functions.letters import lower_ascii, upper_ascii
 from frontend.functions.registry import scalar, set_returning
-from frontend.functions.rendering import cast_to_text, output_function, output_text, types_for
+from frontend.functions.rendering import cast_to_text, element_type, output_function, output_text, types_for
 from frontend.types import oids
-from frontend.types.registry import type_by_oid
 
 TEXT_BYTES_MAX = 0x3FFFFFFF  # PostgreSQL's MaxAllocSize
 
@@ -350,7 +349,7 @@ def array_to_string(
     """NULL elements are left out unless `null_text` stands for them."""
     if array is None or delimiter is None:
         return None
-    output = output_function(type_by_oid(argument_types[0]).element, context)
+    output = output_function(element_type(argument_types[0]), context)
     texts = (null_text if element is None else output(element) for element in _leaves(array))
     return delimiter.join(text for text in texts if text is not None)
 
