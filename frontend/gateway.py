@@ -177,9 +177,11 @@ class Gateway:
         )
         return PlannedStatement(bound, compile_statement(bound, catalog, self.statistics))
 
-    def plan_node(self, session: Session, node: syntax.Statement) -> PlannedStatement:
+    def plan_node(
+        self, session: Session, node: syntax.Statement, parameter_types: Sequence[int] = ()
+    ) -> PlannedStatement:
         """A plan of its own for a statement inside another one (DECLARE, EXPLAIN, CREATE TABLE AS, COPY)."""
-        return self._plan(session, node, (), lifted=False)
+        return self._plan(session, node, parameter_types, lifted=False)
 
     def oldest_snapshot(self) -> int:
         """The oldest snapshot that a session still reads at; garbage collection stays behind it."""
