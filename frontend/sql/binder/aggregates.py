@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from frontend.errors import SqlError
 from frontend.functions.catalogue import Proc, aggregate_by_oid
@@ -21,6 +22,8 @@ from frontend.sql.binder.scopes import TableSource
 from frontend.sql.binder.sorting import bind_sort_items, make_sort_key
 from frontend.sql.binder.statement import Query, reference
 from frontend.sql.walk import free_columns, rewrite
+
+Node = TypeVar("Node")
 
 
 def bind_aggregate(
@@ -161,9 +164,12 @@ class Grouping:
         self._kept.update(column.id for window in query.windows for _, column in window.calls)
         self._kept.update(column.id for _, column in query.set_returning)
 
-    def above(self, node: object, clause_position: int = 0) -> object:
-        """An expression (or tuple of them) over the input, as one over the grouped rows."""
-        depth = [0]
+    def keep_no_more(self, identifiers: Sequence[int]) -> None:
+        """Columns that are made below the grouping after all, and so must be keys to be seen above it."""
+        self._kept.difference_update(identifiers)
+
+    def above(self, node: Node) -> Node:
+        """An expression (or part or tuple of them) over the input, as one over the grouped rows."""
         by_key = {key: column for key, column in zip(self.keys, self.columns, strict=True) if _hashable(key)}
 
         def replacement(expression: logical.Expression) -> logical.Expression | None:
@@ -180,7 +186,7 @@ class Grouping:
                 return reference(dependent, expression.position)
             if expression.id in self._outputs():
                 return None
-            raise self._ungrouped(expression, depth[0])
+            raise self._ungrouped(expression)
 
         return rewrite(node, replacement)
 
@@ -212,7 +218,7 @@ class Grouping:
             self.sets = tuple([(*members, place) for members in self.sets])
         return column
 
-    def _ungrouped(self, expression: logical.ColumnRef, depth: int) -> SqlError:
+    def _ungrouped(self, expression: logical.ColumnRef) -> SqlError:
         source, attribute = self.query.binding.provenance.get(expression.id, (None, 0))
         name = "?" if source is None else f"{source.alias}.{source.column_name(attribute)}"
         return SqlError(

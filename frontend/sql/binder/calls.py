@@ -169,9 +169,9 @@ def _function_style_cast(
         return None
     if argument.type != oids.UNKNOWN:
         path = cast_path(binding, argument.type, target, "e")
-        if path is None or path.method not in ("b", "i"):
+        if path is None or path.method not in ("binary", "io"):
             return None
-        if path.method == "i" and binding.types.is_row(argument.type) and binding.types.category(target) == "S":
+        if path.method == "io" and binding.types.is_row(argument.type) and binding.types.category(target) == "S":
             return None
     return coerce_to(binding, argument, target, -1, "e", position)
 

@@ -50,6 +50,10 @@ class Source:
         """The name of the column behind an attribute number, for messages."""
         raise NotImplementedError
 
+    def origin(self, attribute: int) -> tuple[int, int]:
+        """(table OID, attribute number) that a client may ask about; zeros for what no relation has."""
+        return 0, 0
+
 
 class TableSource(Source):
     """A table. `use(attribute)` names the id under which the scan yields an attribute (or pseudo attribute)."""
@@ -60,7 +64,10 @@ class TableSource(Source):
         self._columns: dict[int, logical.Column] = {}
 
     def column_name(self, attribute: int) -> str:
-        return self.table.columns[attribute - 1].name if attribute > 0 else f"attribute {attribute}"
+        return self.table.columns[attribute - 1].name if attribute > 0 else _PSEUDO_ATTRIBUTES[attribute][0]
+
+    def origin(self, attribute: int) -> tuple[int, int]:
+        return (self.table.oid, attribute) if attribute > logical.ROW_KEY else (0, 0)
 
     def use(self, attribute: int) -> logical.Column:
         """The output column for an attribute, made when first asked for."""
@@ -114,6 +121,9 @@ class VirtualSource(Source):
     def column_name(self, attribute: int) -> str:
         return self.relation.columns[attribute - 1][0] if attribute > 0 else "tableoid"
 
+    def origin(self, attribute: int) -> tuple[int, int]:
+        return self.relation.oid, attribute
+
     def use(self, attribute: int) -> logical.Column:
         """The output column for an attribute number (from 1), made when first asked for."""
         column = self._columns.get(attribute)
@@ -140,11 +150,12 @@ class VirtualSource(Source):
 
 
 class PlanSource(Source):
-    """A subquery, function or WITH query: all its columns are made from the start."""
+    """A subquery, view, function or WITH query: all its columns are made from the start."""
 
-    def __init__(self, query: Query, alias: str, plan: logical.Plan) -> None:
+    def __init__(self, query: Query, alias: str, plan: logical.Plan, relation_oid: int = 0) -> None:
         super().__init__(query, alias)
         self.plan = plan
+        self.relation_oid = relation_oid
         binding = query.binding
         for place, column in enumerate(plan.columns):
             binding.owners[column.id] = query
@@ -152,6 +163,12 @@ class PlanSource(Source):
 
     def column_name(self, attribute: int) -> str:
         return self.plan.columns[attribute - 1].name
+
+    def origin(self, attribute: int) -> tuple[int, int]:
+        if self.relation_oid:
+            return self.relation_oid, attribute
+        column = self.plan.columns[attribute - 1]
+        return column.table, column.attribute
 
     def build(self) -> logical.Plan:
         return self.plan

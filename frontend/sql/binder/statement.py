@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from frontend.errors import SqlError
 from frontend.sql import logical
@@ -68,20 +68,23 @@ class NoSystemRelations:
 
 @dataclass(slots=True)
 class CommonTableEntry:
-    """A WITH query in scope. While the recursive term of a WITH RECURSIVE is bound, `columns` are its base term's.
+    """A WITH query in scope.
 
-    `columns` None: named, but not bound yet (a forward reference to it is an error outside RECURSIVE).
+    Attributes:
+        columns: None until it is bound; while the recursive term of a WITH RECURSIVE is bound, its base term's.
+        returning: whether it has rows (an INSERT without RETURNING has none).
+        order: when it was finished: an entry is evaluated after those that it refers to.
     """
 
     id: int
     name: str
+    node: syntax.CommonTable
     columns: tuple[logical.Column, ...] | None = None
+    state: Literal["unbound", "binding", "bound"] = "unbound"
     references: int = 0
     recursive: bool = False
-    self_references: int = 0
-    self_allowed: bool = True
-    command: str = "SELECT"
     returning: bool = True
+    order: int = 0
     definition: logical.CteDefinition | None = None
 
 
