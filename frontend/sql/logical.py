@@ -218,6 +218,16 @@ class Subscript(Expression):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptAssign(Expression):
+    """The array with an element or slice replaced: UPDATE … SET a[i] = value, also INSERT INTO t (a[i]). NULL counts as {}."""
+
+    operand: Expression
+    subscripts: tuple[tuple[Expression | None, Expression | None], ...]
+    slice: bool
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InList(Expression):
     """operand [NOT] IN (items): `comparison` is a Call of = over CaseValue 0 (operand) and 1 (item)."""
 

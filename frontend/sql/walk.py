@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any, TypeVar
 
 from frontend.sql import logical
@@ -37,14 +36,19 @@ _WALKED = (logical.Expression, logical.Plan, *_PARTS)
 SUBQUERIES = (logical.ScalarSubquery, logical.Exists, logical.ArraySubquery, logical.QuantifiedSubquery)
 
 
-@cache
+_child_fields: dict[type, tuple[str, ...]] = {}
+
+
 def child_fields(kind: type) -> tuple[str, ...]:
     """The fields of a node class that (may) hold expressions, plans or parts, in declaration order."""
-    return tuple(
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.name not in ("columns", "path") and any(word in str(field.type) for word in _WORDS)
-    )
+    names = _child_fields.get(kind)
+    if names is None:
+        names = _child_fields[kind] = tuple(
+            field.name
+            for field in dataclasses.fields(kind)
+            if field.name not in ("columns", "path") and any(word in str(field.type) for word in _WORDS)
+        )
+    return names
 
 
 def walk(node: object) -> Iterator[Any]:
@@ -130,10 +134,10 @@ def rewrite(node: Node, function: Callable[[logical.Expression], logical.Express
             changes[name] = new
     if not changes:
         return node
-    result = dataclasses.replace(node, **changes)  # type: ignore[type-var]
+    result = dataclasses.replace(node, **changes)
     if isinstance(result, SUBQUERIES) and "plan" in changes:
         result = dataclasses.replace(result, outer=free_columns(result.plan))
-    return result  # type: ignore[return-value]
+    return result
 
 
 def rewrite_plans(plan: logical.Plan, function: Callable[[logical.Plan], logical.Plan]) -> logical.Plan:

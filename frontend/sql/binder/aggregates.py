@@ -276,6 +276,3 @@ def _hashable(expression: logical.Expression) -> bool:
     except TypeError:
         return False
     return True
-
-
-

@@ -77,9 +77,7 @@ def bind_any_call(query: Query, node: syntax.FunctionCall) -> logical.Expression
     proc = candidate.proc
     _check_decoration(node, proc, name)
     try:
-        declared, result = unify(
-            binding, given, candidate.arguments, proc.result_type
-        )
+        declared, result = unify(binding, given, candidate.arguments, proc.result_type)
     except SqlError as error:
         error.position = error.position or position or None
         raise
@@ -115,8 +113,7 @@ def bind_any_call(query: Query, node: syntax.FunctionCall) -> logical.Expression
             columns=output_columns(proc, declared, result),
             position=position,
         )
-    bound = call(binding, proc, result, converted, variadic=node.variadic, position=position)
-    return bound
+    return call(binding, proc, result, converted, variadic=node.variadic, position=position)
 
 
 def output_columns(proc: Proc, declared: Sequence[int], result: int) -> tuple[logical.Column, ...]:
@@ -125,9 +122,7 @@ def output_columns(proc: Proc, declared: Sequence[int], result: int) -> tuple[lo
     if len(columns) < 2:
         return ()
     concrete = dict(zip(proc.argument_types, declared, strict=False))
-    return tuple(
-        [logical.Column(id=0, name=name, type=concrete.get(oid, oid), typmod=-1) for name, oid in columns]
-    )
+    return tuple([logical.Column(id=0, name=name, type=concrete.get(oid, oid), typmod=-1) for name, oid in columns])
 
 
 def _check_schema(query: Query, node: syntax.FunctionCall) -> None:
@@ -136,9 +131,7 @@ def _check_schema(query: Query, node: syntax.FunctionCall) -> None:
         raise SqlError("3F000", f'schema "{schema}" does not exist', position=node.position or None)
 
 
-def _bind_arguments(
-    query: Query, nodes: Sequence[syntax.Expression]
-) -> tuple[list[logical.Expression], list[str]]:
+def _bind_arguments(query: Query, nodes: Sequence[syntax.Expression]) -> tuple[list[logical.Expression], list[str]]:
     values: list[logical.Expression] = []
     names: list[str] = []
     for node in nodes:
@@ -150,9 +143,7 @@ def _bind_arguments(
             names.append(node.name)
             values.append(bind(query, node.value))
         elif names:
-            raise SqlError(
-                "42601", "positional argument cannot follow named argument", position=node.position or None
-            )
+            raise SqlError("42601", "positional argument cannot follow named argument", position=node.position or None)
         else:
             values.append(bind(query, node))
     return values, names
@@ -176,9 +167,7 @@ def _function_style_cast(
     return coerce_to(binding, argument, target, -1, "e", position)
 
 
-def _field_of(
-    query: Query, argument: logical.Expression, name: str, position: int
-) -> logical.Expression | None:
+def _field_of(query: Query, argument: logical.Expression, name: str, position: int) -> logical.Expression | None:
     from frontend.sql.binder.expressions import field_at
 
     shape = query.binding.types.shape_of(argument, query.binding.shapes)
@@ -188,9 +177,7 @@ def _field_of(
     return None
 
 
-def call_on_value(
-    query: Query, name: str, operand: logical.Expression, position: int
-) -> logical.Expression | None:
+def call_on_value(query: Query, name: str, operand: logical.Expression, position: int) -> logical.Expression | None:
     """(value).name as the function name(value), or None where there is none."""
     binding = query.binding
     if not procs_by_name(name):
@@ -208,9 +195,7 @@ def _check_decoration(node: syntax.FunctionCall, proc: Proc, name: str) -> None:
     position = node.position or None
     shown = ".".join(node.names[-1:]) if node.syntax or len(node.names) == 1 else ".".join(node.names)
     if proc.kind == "p":
-        raise SqlError(
-            "42809", f"{shown} is a procedure", hint="To call a procedure, use CALL.", position=position
-        )
+        raise SqlError("42809", f"{shown} is a procedure", hint="To call a procedure, use CALL.", position=position)
     if proc.kind == "w" and node.over is None:
         raise SqlError("42809", f"window function {shown} requires an OVER clause", position=position)
     if proc.kind == "w" and node.within_group:
@@ -250,7 +235,9 @@ def _check_aggregate_kind(node: syntax.FunctionCall, proc: Proc, shown: str) -> 
             "42809", f"{shown} is not an ordered-set aggregate, so it cannot have WITHIN GROUP", position=position
         )
     if kind == "n" and not node.star and not node.arguments and proc.argument_count == 0:
-        raise SqlError("42809", f"{shown}(*) must be used to call a parameterless aggregate function", position=position)
+        raise SqlError(
+            "42809", f"{shown}(*) must be used to call a parameterless aggregate function", position=position
+        )
 
 
 def _convert(
@@ -265,9 +252,7 @@ def _convert(
     proc = candidate.proc
     if explicit_variadic and proc.variadic == oids.ANY and not binding.types.element(given[-1]):
         raise SqlError("42804", "VARIADIC argument must be an array", position=arguments[-1].position or None)
-    converted = [
-        coerce(binding, argument, wanted, "i") for argument, wanted in zip(arguments, declared, strict=True)
-    ]
+    converted = [coerce(binding, argument, wanted, "i") for argument, wanted in zip(arguments, declared, strict=True)]
     if candidate.variadic_count and proc.variadic != oids.ANY:
         fixed = len(converted) - candidate.variadic_count
         members = converted[fixed:]
@@ -384,6 +369,3 @@ def require_distinct_support(query: Query, arguments: Sequence[logical.Expressio
     """DISTINCT over arguments needs their equality."""
     for argument in arguments:
         require_equality(query.binding, argument.type, argument.position)
-
-
-

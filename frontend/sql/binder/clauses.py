@@ -78,7 +78,9 @@ def check_set_returning(query: Query, position: int) -> None:
             position=position or None,
         )
     if kind in _WINDOW_FRAMES:
-        raise SqlError("0A000", "set-returning functions are not allowed in window definitions", position=position or None)
+        raise SqlError(
+            "0A000", "set-returning functions are not allowed in window definitions", position=position or None
+        )
     if kind in _NO_SETS:
         described = _DESCRIBED.get(kind, kind)
         raise SqlError("0A000", f"set-returning functions are not allowed in {described}", position=position or None)

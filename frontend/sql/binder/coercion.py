@@ -91,9 +91,7 @@ def coerce(
     raise _cannot_cast(binding, source, target, position or expression.position)
 
 
-def _typed(
-    binding: StatementBinding, expression: logical.Expression, target: int, typmod: int
-) -> logical.Expression:
+def _typed(binding: StatementBinding, expression: logical.Expression, target: int, typmod: int) -> logical.Expression:
     if isinstance(expression, logical.Constant):
         if expression.value is None:
             return logical.Constant(type=target, value=None, position=expression.position)

@@ -90,10 +90,7 @@ def _finish_entry(query: Query, entry: CommonTableEntry, columns: Sequence[logic
             position=entry.node.position or None,
         )
     entry.columns = tuple(
-        [
-            replace(column, name=names[place]) if place < len(names) else column
-            for place, column in enumerate(columns)
-        ]
+        [replace(column, name=names[place]) if place < len(names) else column for place, column in enumerate(columns)]
     )
     entry.state = "bound"
     entry.order = query.binding.new_id()
@@ -131,9 +128,7 @@ def _bind_recursive(query: Query, entry: CommonTableEntry) -> None:
             position=entry.node.position or None,
         )
     labels = [names[place] if place < len(names) else column.name for place, column in enumerate(base.columns)]
-    entry.columns = tuple(
-        [replace(column, name=name) for column, name in zip(base.columns, labels, strict=True)]
-    )
+    entry.columns = tuple([replace(column, name=name) for column, name in zip(base.columns, labels, strict=True)])
     entry.recursive = True
     step = bind_query(binding, select.right, outer, resolve_unknowns=False)
     if len(step.targets) != len(base.columns):
@@ -270,8 +265,10 @@ def _references(node: object, name: str) -> Iterator[syntax.RelationName]:
         elif isinstance(item, syntax.TableItem):
             if item.relation.schema is None and item.relation.name == name:
                 yield item.relation
-        elif isinstance(item, syntax.Select) and item.with_ is not None and any(
-            table.name == name for table in item.with_.tables
+        elif (
+            isinstance(item, syntax.Select)
+            and item.with_ is not None
+            and any(table.name == name for table in item.with_.tables)
         ):
             continue
         elif isinstance(item, msgspec.Struct):
@@ -289,9 +286,7 @@ def bind_reference(
         if entry.state == "unbound":
             _bind_recursive(owner, entry)
         else:
-            raise SqlError(
-                "0A000", "mutual recursion between WITH items is not implemented", position=position or None
-            )
+            raise SqlError("0A000", "mutual recursion between WITH items is not implemented", position=position or None)
     assert entry.columns is not None
     if not entry.returning:
         raise SqlError(
@@ -306,11 +301,7 @@ def bind_reference(
     for column in entry.columns:
         mine = query.column(column.name, column.type, column.typmod, shapes.get(column.id))
         columns.append(replace(mine, table=column.table, attribute=column.attribute))
-    plan = logical.CteScan(
-        columns=tuple(columns), cte=entry.id, positions=tuple(range(len(columns))), alias=alias
-    )
+    plan = logical.CteScan(columns=tuple(columns), cte=entry.id, positions=tuple(range(len(columns))), alias=alias)
     source = PlanSource(query, alias, plan)
-    scope = [
-        ScopeColumn(column.name, column.type, column.typmod, expression=reference(column)) for column in columns
-    ]
+    scope = [ScopeColumn(column.name, column.type, column.typmod, expression=reference(column)) for column in columns]
     return source, [NamespaceItem(alias, rename(scope, item.alias, position), source)]

@@ -236,8 +236,7 @@ def bind_cast(query: Query, node: syntax.Cast) -> logical.Expression:
     target, typmod = binding.types.resolve(node.type, binding.search_path)
     operand_node = node.operand
     if isinstance(operand_node, syntax.ArrayConstructor) and binding.types.element(target):
-        operand = bind_array(query, operand_node, target, typmod)
-        return operand
+        return bind_array(query, operand_node, target, typmod)
     operand = bind(query, operand_node)
     result = coerce_to(binding, operand, target, typmod, "e", leftmost(node.position, [operand]))
     if result is None:
@@ -560,9 +559,7 @@ def bind_subquery(query: Query, node: syntax.SubqueryExpression) -> logical.Expr
     column = plan.columns[0]
     if node.kind == "scalar":
         query.binding.subquery_labels[id(node)] = column.name
-        return logical.ScalarSubquery(
-            type=column.type, typmod=column.typmod, plan=plan, outer=outer, position=position
-        )
+        return logical.ScalarSubquery(type=column.type, typmod=column.typmod, plan=plan, outer=outer, position=position)
     types = query.binding.types
     array = column.type if types.element(column.type) else types.array(column.type)
     if not array:

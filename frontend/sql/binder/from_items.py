@@ -28,7 +28,8 @@ from frontend.sql.binder.scopes import (
 )
 from frontend.sql.binder.statement import CommonTableEntry, Query, StatementBinding, VirtualRelation, reference
 from frontend.types import oids
-from storage.catalog import Index, Sequence as SequenceRecord, Table, View
+from storage.catalog import Column, Index, Table, View
+from storage.catalog import Sequence as SequenceRecord
 
 Bound = tuple[Source, list[NamespaceItem]]
 
@@ -149,19 +150,23 @@ def _bind_table_item(query: Query, item: syntax.TableItem) -> Bound:
 
 
 def table_item(
-    query: Query, table: Table, alias: str, schema: str | None, written: syntax.Alias | None, position: int
+    query: Query,
+    table: Table,
+    alias: str,
+    schema: str | None,
+    written: syntax.Alias | None,
+    position: int,
+    row_ids: Sequence[int] = (),
 ) -> tuple[TableSource, list[NamespaceItem]]:
     """A table under an alias, as FROM and as the target of a modification see it."""
     query.binding.use_relation(table.oid, table.version)
-    source = TableSource(query, alias, table)
+    source = TableSource(query, alias, table, row_ids)
     columns = [
         ScopeColumn(column.name, column.type, column.typmod, source, column.number)
         for column in table.columns
         if not column.dropped
     ]
-    item = NamespaceItem(
-        alias, rename(columns, written, position), source, schema=schema, relation_oid=table.oid
-    )
+    item = NamespaceItem(alias, rename(columns, written, position), source, schema=schema, relation_oid=table.oid)
     return source, [item]
 
 
@@ -209,17 +214,17 @@ def _bind_view(
     return source, [item]
 
 
-def _as_declared(query: Query, plan: logical.Plan, declared: Sequence[object]) -> logical.Plan:
+def _as_declared(query: Query, plan: logical.Plan, declared: Sequence[Column]) -> logical.Plan:
     """The view's query under the column names and types that the view was made with."""
     columns = []
     expressions: list[logical.Expression] = []
     for actual, column in zip(plan.columns, declared, strict=True):
         value: logical.Expression = reference(actual)
-        wanted, name = column.type, column.name  # type: ignore[attr-defined]
+        wanted, name = column.type, column.name
         if actual.type != wanted:
             value = coerce(query.binding, value, wanted, "a")
         expressions.append(value)
-        columns.append(query.column(name, wanted, column.typmod))  # type: ignore[attr-defined]
+        columns.append(query.column(name, wanted, column.typmod))
     return logical.Project(columns=tuple(columns), input=plan, expressions=tuple(expressions))
 
 
@@ -305,9 +310,7 @@ def _mark_nullable(query: Query, kind: str, start: int, middle: int, end: int) -
             source.nullable = True
 
 
-def _join_condition(
-    query: Query, names: list[NamespaceItem], node: syntax.Expression
-) -> logical.Expression:
+def _join_condition(query: Query, names: list[NamespaceItem], node: syntax.Expression) -> logical.Expression:
     before = query.namespace
     set_lateral(names, False, True)
     query.namespace = names
@@ -364,6 +367,3 @@ def _using_column(columns: Sequence[ScopeColumn], name: str, side: str) -> Scope
     if len(found) > 1:
         raise SqlError("42702", f'common column name "{name}" appears more than once in {side} table')
     return found[0]
-
-
-

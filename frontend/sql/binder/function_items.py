@@ -45,15 +45,16 @@ def bind_function_item(query: Query, item: syntax.FunctionItem) -> tuple[Source,
     if item.ordinality:
         flat.append(("ordinality", oids.INT8, -1))
     columns = tuple([query.column(name, type_oid, typmod) for name, type_oid, typmod in flat])
-    if len(calls) == 1 and calls[0].type == oids.RECORD and len(columns) == 1 and isinstance(
-        calls[0], logical.SetReturningCall
+    if (
+        len(calls) == 1
+        and calls[0].type == oids.RECORD
+        and len(columns) == 1
+        and isinstance(calls[0], logical.SetReturningCall)
     ):
         query.binding.shapes[columns[0].id] = calls[0].columns
     plan = logical.FunctionScan(columns=columns, calls=tuple(calls), ordinality=item.ordinality, alias=alias)
     source = PlanSource(query, alias, plan)
-    scope = [
-        ScopeColumn(column.name, column.type, column.typmod, expression=reference(column)) for column in columns
-    ]
+    scope = [ScopeColumn(column.name, column.type, column.typmod, expression=reference(column)) for column in columns]
     scalar_item = is_scalar and len(calls) == 1 and not item.ordinality
     names = NamespaceItem(alias, rename(scope, item.alias, item.position), source, scalar=scalar_item)
     return source, [names]
@@ -166,9 +167,7 @@ def _with_definitions(
                 position=definition.position or None,
             )
         shape.append((definition.name, type_oid, typmod))
-    columns = tuple(
-        [logical.Column(id=0, name=name, type=type_oid, typmod=typmod) for name, type_oid, typmod in shape]
-    )
+    columns = tuple([logical.Column(id=0, name=name, type=type_oid, typmod=typmod) for name, type_oid, typmod in shape])
     return _as_rows(bound, columns), shape, False
 
 

@@ -62,9 +62,7 @@ def _sets_of(item: syntax.Expression, key: Callable[[syntax.Expression], int]) -
         return [members for inner in item.items for members in _sets_of(inner, key)]
     parts = [_sets_of(inner, key)[0] for inner in item.items]
     if item.kind == "rollup":
-        return [
-            tuple([place for part in parts[:length] for place in part]) for length in range(len(parts), -1, -1)
-        ]
+        return [tuple([place for part in parts[:length] for place in part]) for length in range(len(parts), -1, -1)]
     if len(parts) > 12:
         raise SqlError("54011", "CUBE is limited to 12 elements", position=item.position or None)
     return [
@@ -76,9 +74,7 @@ def _sets_of(item: syntax.Expression, key: Callable[[syntax.Expression], int]) -
 def _check_key(query: Query, value: logical.Expression) -> None:
     used = free_columns(value)
     if any(column.id in used for _, column in query.aggregates):
-        raise SqlError(
-            "42803", "aggregate functions are not allowed in GROUP BY", position=value.position or None
-        )
+        raise SqlError("42803", "aggregate functions are not allowed in GROUP BY", position=value.position or None)
     if any(column.id in used for window in query.windows for _, column in window.calls):
         raise SqlError("42P20", "window functions are not allowed in GROUP BY", position=value.position or None)
     require_equality(query.binding, value.type, value.position)

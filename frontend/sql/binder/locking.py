@@ -28,9 +28,7 @@ def push_locking(query: Query, node: syntax.Select) -> list[syntax.FromItem]:
 
 def _pushed(item: syntax.FromItem, clauses: list[syntax.Locking]) -> syntax.FromItem:
     if isinstance(item, syntax.JoinItem):
-        return msgspec.structs.replace(
-            item, left=_pushed(item.left, clauses), right=_pushed(item.right, clauses)
-        )
+        return msgspec.structs.replace(item, left=_pushed(item.left, clauses), right=_pushed(item.right, clauses))
     if not isinstance(item, syntax.SubqueryItem) or item.query.operation or item.query.values is not None:
         return item
     alias = item.alias.name if item.alias is not None else None
@@ -85,9 +83,7 @@ def _check_shape(query: Query, node: syntax.Select, name: str, position: int | N
             raise SqlError("0A000", f"{name} is not allowed with {what}", position=position)
 
 
-def _named(
-    query: Query, items: list[NamespaceItem], relation: syntax.RelationName, name: str
-) -> NamespaceItem:
+def _named(query: Query, items: list[NamespaceItem], relation: syntax.RelationName, name: str) -> NamespaceItem:
     position = relation.position or None
     if relation.schema is not None:
         raise SqlError("42601", f"{name} must specify unqualified relation names", position=position)
@@ -101,6 +97,4 @@ def _named(
                     if isinstance(plan, kind):
                         raise SqlError("42809", f"{name} cannot be applied to {what}", position=position)
             return item
-    raise SqlError(
-        "42P01", f'relation "{relation.name}" in {name} clause not found in FROM clause', position=position
-    )
+    raise SqlError("42P01", f'relation "{relation.name}" in {name} clause not found in FROM clause', position=position)

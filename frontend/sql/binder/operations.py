@@ -90,8 +90,7 @@ def apply_operator(
 ) -> logical.Call:
     """The call of a resolved operator over unconverted operands."""
     converted = [
-        coerce(binding, operand, wanted, "i")
-        for operand, wanted in zip(operands, resolved.arguments, strict=True)
+        coerce(binding, operand, wanted, "i") for operand, wanted in zip(operands, resolved.arguments, strict=True)
     ]
     if resolved.proc.returns_set:
         raise SqlError("0A000", f"operator {resolved.operator.name} must not return a set", position=position or None)

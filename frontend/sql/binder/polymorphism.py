@@ -127,9 +127,7 @@ def _settle_elements(
     return element, array or types.array(element)
 
 
-def _settle_compatible(
-    binding: StatementBinding, compatible: Sequence[int], has_nonarray: bool, deciding: bool
-) -> int:
+def _settle_compatible(binding: StatementBinding, compatible: Sequence[int], has_nonarray: bool, deciding: bool) -> int:
     from frontend.sql import logical
     from frontend.sql.binder.coercion import can_coerce, common_type
 

@@ -113,9 +113,7 @@ def bind_between(query: Query, node: syntax.Between) -> logical.Expression:
     return _combine("and" if node.negated else "or", [straight, swapped], node.position)
 
 
-def _combine(
-    operator: Literal["and", "or"], parts: Sequence[logical.Expression], position: int
-) -> logical.Expression:
+def _combine(operator: Literal["and", "or"], parts: Sequence[logical.Expression], position: int) -> logical.Expression:
     if len(parts) == 1:
         return parts[0]
     return logical.BooleanOperation(
@@ -170,7 +168,7 @@ def bind_in(query: Query, node: syntax.In) -> logical.Expression:
         return result
     if isinstance(node.operand, syntax.Row):
         left = bind_elements(query, node.operand.elements)
-        parts = []
+        parts: list[logical.Expression] = []
         for item in node.items:
             if not isinstance(item, syntax.Row):
                 parts.append(
@@ -240,9 +238,7 @@ def bind_quantified(query: Query, node: syntax.Quantified) -> logical.Expression
             raise SqlError("42809", "op ANY/ALL (array) requires array on right side", position=node.position or None)
     resolved = resolve_operator(binding, node.name, left.type, element, node.position, node.schema)
     if resolved.result != oids.BOOL:
-        raise SqlError(
-            "42809", "op ANY/ALL (array) requires operator to yield boolean", position=node.position or None
-        )
+        raise SqlError("42809", "op ANY/ALL (array) requires operator to yield boolean", position=node.position or None)
     wanted = binding.types.array(resolved.arguments[1])
     if not wanted:
         raise SqlError(

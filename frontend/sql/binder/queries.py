@@ -128,9 +128,7 @@ def find_target(
             raise SqlError("42601", f"non-integer constant in {clause}", position=node.position or None)
         place = int(node.value)
         if not 1 <= place <= len(targets):
-            raise SqlError(
-                "42P10", f"{clause} position {place} is not in select list", position=node.position or None
-            )
+            raise SqlError("42P10", f"{clause} position {place} is not in select list", position=node.position or None)
         return place - 1, targets[place - 1].expression
     with query.clause(clause):
         value = bind(query, node)
@@ -312,18 +310,13 @@ class SelectBody(Body):
             plan = logical.Distinct(columns=plan.columns, input=plan)
             if self.order_by:
                 keys = tuple(
-                    [
-                        replace(item.key, expression=reference(plan.columns[item.target or 0]))
-                        for item in self.order_by
-                    ]
+                    [replace(item.key, expression=reference(plan.columns[item.target or 0])) for item in self.order_by]
                 )
                 plan = logical.Sort(columns=plan.columns, input=plan, keys=_unique_keys(keys))
             return self._limited(plan)
         sort_keys = [item.key for item in self.order_by]
         ordered = [key.expression for key in sort_keys]
-        sort_keys.extend(
-            logical.SortKey(expression=value) for _, value in self.distinct_on if value not in ordered
-        )
+        sort_keys.extend(logical.SortKey(expression=value) for _, value in self.distinct_on if value not in ordered)
         return self._with_extra_keys(plan, sort_keys, [value for _, value in self.distinct_on])
 
     def _with_extra_keys(
@@ -346,9 +339,7 @@ class SelectBody(Body):
             if column.id in locked:
                 columns.append(column)
                 expressions.append(reference(column))
-        made: logical.Plan = logical.Project(
-            columns=tuple(columns), input=plan, expressions=tuple(expressions)
-        )
+        made: logical.Plan = logical.Project(columns=tuple(columns), input=plan, expressions=tuple(expressions))
 
         def computed(value: logical.Expression) -> logical.Expression:
             return reference(columns[expressions.index(value)])
@@ -384,9 +375,7 @@ def _is_repeatable(expression: logical.Expression) -> bool:
     )
 
 
-def add_sets(
-    plan: logical.Plan, calls: Sequence[tuple[logical.SetReturningCall, logical.Column]]
-) -> logical.Plan:
+def add_sets(plan: logical.Plan, calls: Sequence[tuple[logical.SetReturningCall, logical.Column]]) -> logical.Plan:
     """ProjectSet nodes for set-returning calls: those side by side run in lockstep, one inside another above it."""
     waiting = list(calls)
     while waiting:
@@ -397,8 +386,7 @@ def add_sets(
         plan = logical.ProjectSet(
             columns=plan.columns + tuple([column for _, column in ready]),
             input=plan,
-            expressions=tuple([reference(column) for column in plan.columns])
-            + tuple([call for call, _ in ready]),
+            expressions=tuple([reference(column) for column in plan.columns]) + tuple([call for call, _ in ready]),
         )
     return plan
 
@@ -414,9 +402,7 @@ def sets_below(
     return add_sets(plan, below), [item for item in query.set_returning if item not in below]
 
 
-def bind_limit(
-    query: Query, node: syntax.Select
-) -> tuple[logical.Expression | None, logical.Expression | None]:
+def bind_limit(query: Query, node: syntax.Select) -> tuple[logical.Expression | None, logical.Expression | None]:
     """(LIMIT, OFFSET) as bigint expressions without variables."""
     values: list[logical.Expression | None] = []
     for expression, kind in ((node.limit, "LIMIT"), (node.offset, "OFFSET")):
@@ -464,9 +450,9 @@ class ValuesBody(Body):
             members = [row[place] for row in rows]
             target = common_type(binding, members, "VALUES")
             assert target is not None
-            for row in rows:
-                row[place] = to_common(binding, row[place], target, "VALUES")
-            typmod = common_typmod([row[place] for row in rows], target)
+            for members_of_row in rows:
+                members_of_row[place] = to_common(binding, members_of_row[place], target, "VALUES")
+            typmod = common_typmod([values[place] for values in rows], target)
             columns.append(query.column(f"column{place + 1}", target, typmod))
         self.values = logical.Values(columns=tuple(columns), rows=tuple([tuple(row) for row in rows]))
         self.targets = [Target(column.name, reference(column)) for column in columns]
@@ -479,9 +465,7 @@ class ValuesBody(Body):
         return wrap_with(self.query, order_and_limit(self, self.values, self.order_by, self.count, self.offset))
 
 
-def bind_output_order(
-    query: Query, node: syntax.Select, targets: Sequence[Target]
-) -> list[logical.SortKey]:
+def bind_output_order(query: Query, node: syntax.Select, targets: Sequence[Target]) -> list[logical.SortKey]:
     """ORDER BY over a set operation or VALUES: output names, numbers, and for VALUES expressions over them."""
     keys = []
     for item in node.order_by:
@@ -621,4 +605,3 @@ def projected(body: Body) -> logical.Plan:
         input=plan,
         expressions=tuple([target.expression for target in body.targets]),
     )
-

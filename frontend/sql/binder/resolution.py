@@ -206,9 +206,7 @@ def select_candidate(
     known_types = {given[place] for place in known}
     if len(known_types) == 1:
         only = known_types.pop()
-        fitting = [
-            item for item in remaining if all(can_coerce(binding, only, wanted, "i") for wanted in item[1])
-        ]
+        fitting = [item for item in remaining if all(can_coerce(binding, only, wanted, "i") for wanted in item[1])]
         if len(fitting) == 1:
             return fitting[0][0]
     return None

@@ -56,12 +56,22 @@ class Source:
 
 
 class TableSource(Source):
-    """A table. `use(attribute)` names the id under which the scan yields an attribute (or pseudo attribute)."""
+    """A table. `use(attribute)` names the id under which the scan yields an attribute (or pseudo attribute).
 
-    def __init__(self, query: Query, alias: str, table: Table) -> None:
+    For the target of UPDATE and DELETE, `row_ids` fixes the ids, and after `close` more columns can be named (RETURNING takes
+    them from the written row) without the scan yielding them.
+    """
+
+    def __init__(self, query: Query, alias: str, table: Table, row_ids: Sequence[int] = ()) -> None:
         super().__init__(query, alias)
         self.table = table
         self._columns: dict[int, logical.Column] = {}
+        self._row_ids = row_ids
+        self._scanned: tuple[int, ...] | None = None
+
+    def close(self) -> None:
+        """The scan yields what was used so far and nothing more."""
+        self._scanned = tuple(sorted(self._columns))
 
     def column_name(self, attribute: int) -> str:
         return self.table.columns[attribute - 1].name if attribute > 0 else _PSEUDO_ATTRIBUTES[attribute][0]
@@ -80,7 +90,7 @@ class TableSource(Source):
                 name, type_oid = _PSEUDO_ATTRIBUTES[attribute]
                 typmod = -1
             binding = self.query.binding
-            identifier = binding.new_id()
+            identifier = self._row_ids[attribute - 1] if attribute > 0 and self._row_ids else binding.new_id()
             binding.owners[identifier] = self.query
             binding.provenance[identifier] = (self, attribute)
             column = logical.Column(
@@ -95,7 +105,7 @@ class TableSource(Source):
         return column
 
     def build(self) -> logical.Plan:
-        attributes = tuple(sorted(self._columns))
+        attributes = tuple(sorted(self._columns)) if self._scanned is None else self._scanned
         return logical.Scan(
             columns=tuple([self._columns[attribute] for attribute in attributes]),
             table=self.table,
@@ -188,9 +198,7 @@ class JoinSource(Source):
         return make_join(self.kind, self.left.build(), self.right.build(), self.condition)
 
 
-def make_join(
-    kind: str, left: logical.Plan, right: logical.Plan, condition: logical.Expression | None
-) -> logical.Join:
+def make_join(kind: str, left: logical.Plan, right: logical.Plan, condition: logical.Expression | None) -> logical.Join:
     """The join node; LATERAL is whatever refers to the left."""
     lateral = not free_columns(right).isdisjoint(produced_columns(left))
     return logical.Join(
@@ -389,9 +397,7 @@ def whole_row(query: Query, item: NamespaceItem, position: int) -> logical.Expre
         return row
     missing: logical.Expression
     if isinstance(source, TableSource):
-        missing = logical.NullTest(
-            type=oids.BOOL, operand=reference(source.use(logical.TABLEOID)), negated=False
-        )
+        missing = logical.NullTest(type=oids.BOOL, operand=reference(source.use(logical.TABLEOID)), negated=False)
     else:
         missing = logical.NullTest(type=oids.BOOL, operand=row, negated=False, row=True)
     return logical.CaseExpression(
@@ -475,9 +481,7 @@ def _distance(source: str, target: str) -> int:
     for row, left in enumerate(source, 1):
         current = [row]
         for place, right in enumerate(target, 1):
-            current.append(
-                min(previous[place] + 1, current[place - 1] + 1, previous[place - 1] + (left != right))
-            )
+            current.append(min(previous[place] + 1, current[place - 1] + 1, previous[place - 1] + (left != right)))
         previous = current
     return previous[-1]
 

@@ -249,7 +249,9 @@ class Query:
 
     def new_column(self, name: str, expression: logical.Expression) -> logical.Column:
         """A new column of this level for the value of an expression."""
-        return self.column(name, expression.type, expression.typmod, self.binding.types.shape_of(expression, self.binding.shapes))
+        return self.column(
+            name, expression.type, expression.typmod, self.binding.types.shape_of(expression, self.binding.shapes)
+        )
 
     def column(
         self, name: str, type_oid: int, typmod: int = -1, shape: tuple[logical.Column, ...] | None = None

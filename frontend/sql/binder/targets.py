@@ -89,9 +89,7 @@ def expand_row(query: Query, node: syntax.FieldSelection) -> list[tuple[str, log
             f"type {types.name(operand.type)} is not composite",
             position=node.position or operand.position or None,
         )
-    return [
-        (column.name, field_at(operand, place, column, node.position)) for place, column in enumerate(shape)
-    ]
+    return [(column.name, field_at(operand, place, column, node.position)) for place, column in enumerate(shape)]
 
 
 def resolve_unknown_targets(query: Query, targets: Sequence[Target]) -> None:

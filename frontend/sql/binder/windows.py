@@ -48,9 +48,7 @@ def bind_window_call(
     if node.order_by:
         raise SqlError("0A000", "aggregate ORDER BY is not implemented for window functions", position=position)
     if node.filter is not None and proc.kind != "a":
-        raise SqlError(
-            "0A000", "FILTER is not implemented for non-aggregate window functions", position=position
-        )
+        raise SqlError("0A000", "FILTER is not implemented for non-aggregate window functions", position=position)
     check_window(query, node.position)
     condition = bind_filter(query, node)
     used = free_columns((tuple(arguments), condition))
