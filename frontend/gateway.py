@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from frontend.errors import SqlError
 from frontend.session import Session
-from frontend.sql.binder.api import bind
-from frontend.sql.compiler.plan import compile_statement
+from frontend.sql import syntax
+from frontend.sql.binder import bind
+from frontend.sql.binder.types import Types
+from frontend.sql.compiler.plan import compile_plan
 from frontend.sql.ddl.draft import IdentifierAllocator
 from frontend.sql.ddl.sequences import SequenceAllocator
 from frontend.sql.fingerprint import fingerprint
 from frontend.sql.parser import Parsed, parse
+from frontend.sql.planner import plan
 from frontend.sql.statistics import Statistics
 from frontend.statements import PLANS_MAX, BoundedCache, LiftedPlan, PlannedStatement
 from frontend.system import registry as system_registry
 from frontend.transaction import Transaction
+from frontend.types.registry import type_by_oid
 from journal.event import Proposal, Provenance, Verdict, Write
 
 if TYPE_CHECKING:
-    from frontend.sql import syntax
     from frontend.wire.session_contract import Connection
+    from storage.catalog import Relation
     from storage.view import View
 
 PARSED_TEXT_MAX = 2000
@@ -155,8 +159,15 @@ class Gateway:
         self, session: Session, parsed: Parsed, key: str, scope: int, literals: Sequence[Any]
     ) -> LiftedPlan:
         again = parse(parsed.source, lift=True)[0]
-        planned = self._plan(session, again.statement, (), lifted=again.lifted is not None)
-        lifted = LiftedPlan(planned, again.lifted or (), again.fixed)
+        if again.lifted is None:
+            return LiftedPlan(self._plan(session, parsed.statement, (), lifted=False), (), ())
+        try:
+            planned = self._plan(session, again.statement, (), lifted=True)
+        except SqlError:
+            # Where the tree must know a literal's value, and for errors at the right position: the text as it is.
+            planned = self._plan(session, parsed.statement, (), lifted=False)
+            again.fixed = list(range(len(literals)))
+        lifted = LiftedPlan(planned, again.lifted, again.fixed)
         if lifted.fixed:
             self.plans.put((key, scope, lifted.fixed_values(literals)), lifted)
         self.plans.put((key, scope), lifted)
@@ -175,13 +186,41 @@ class Gateway:
             session.context,
             lifted=lifted,
         )
-        return PlannedStatement(bound, compile_statement(bound, catalog, self.statistics))
+        for notice in bound.notices:
+            session.send_notice(SqlError("00000", notice, severity="NOTICE"))
+        return PlannedStatement(bound, compile_plan(plan(bound, catalog, self.statistics)))
 
     def plan_node(
         self, session: Session, node: syntax.Statement, parameter_types: Sequence[int] = ()
     ) -> PlannedStatement:
         """A plan of its own for a statement inside another one (DECLARE, EXPLAIN, CREATE TABLE AS, COPY)."""
         return self._plan(session, node, parameter_types, lifted=False)
+
+    def resolve_relation(self, session: Session, name: syntax.RelationName) -> Relation:
+        """The user relation that a name means along the search path; 42P01 where there is none."""
+        catalog = session.catalog
+        for schema in (name.schema,) if name.schema is not None else session.context.search_path:
+            if system_registry.find(schema, name.name) is not None:
+                raise SqlError("42809", f'"{name.name}" is a system relation', position=name.position or None)
+            record = catalog.schema(schema)
+            relation = catalog.relation(record.oid, name.name) if record is not None else None
+            if relation is not None:
+                return relation
+        shown = f"{name.schema}.{name.name}" if name.schema else name.name
+        raise SqlError("42P01", f'relation "{shown}" does not exist', position=name.position or None)
+
+    def resolve_type(self, session: Session, name: syntax.TypeName) -> tuple[int, int]:
+        """(OID, typmod) of a type as written; 42704 where it does not exist."""
+        return Types(session.catalog).resolve(name, session.context.search_path)
+
+    def evaluate(self, session: Session, expression: syntax.Expression, type_oid: int) -> Any:
+        """The value of an expression without columns, cast to a type: an argument of EXECUTE."""
+        cast = syntax.Cast(
+            operand=expression, type=syntax.TypeName(names=["pg_catalog", type_by_oid(type_oid).name])
+        )
+        planned = self.plan_node(session, syntax.Select(targets=[syntax.Target(expression=cast)]))
+        rows = planned.compiled.run_inline(session.new_state(()))
+        return rows[0][0]
 
     def oldest_snapshot(self) -> int:
         """The oldest snapshot that a session still reads at; garbage collection stays behind it."""

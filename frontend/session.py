@@ -292,9 +292,15 @@ class Session:
         elif transaction.must_propose:
             self._reply = reply
             self._propose(transaction)
+        elif self.sequences.unsettled:
+            self.tasks.start(self._commit_then(reply))
         else:
             self.connection.send(reply)
             self._end_transaction(committed=True)
+
+    def _commit_then(self, reply: bytes) -> Generator[Signal, None, None]:
+        yield from self.commit()
+        self.connection.send(reply)
 
     def _inline_state(self, transaction: Transaction, parameters: Sequence[Any]) -> ExecutionState:
         state = self._state
@@ -659,12 +665,15 @@ class Session:
             self._drop_portals()
             self._watch_idle()
             return
-        if not transaction.must_propose:
-            self._release_held()
-            self._end_transaction(committed=True)
-            return
         self._reply, self._held = self._held, b""
-        self._propose(transaction)
+        if transaction.must_propose:
+            self._propose(transaction)
+        elif self.sequences.unsettled:
+            self.tasks.start(self._commit_then(self._reply))
+        else:
+            if self._reply:
+                self.connection.send(self._reply)
+            self._end_transaction(committed=True)
 
     # ── COPY ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -700,6 +709,9 @@ class Session:
 
     def _propose(self, transaction: Transaction) -> None:
         """Submit the proposal; `_decided` sends `_reply` or the error. Hot: nothing but a callback waits."""
+        if self.sequences.unsettled:
+            self.tasks.start(self._commit_then(self._reply))
+            return
         if self.block.deferred:
             check_deferred(transaction, self.context, self.block.deferred)
         self.connection.suspend()
@@ -723,6 +735,10 @@ class Session:
     def commit(self) -> Generator[Signal, None, None]:
         """End the running transaction from a task; raises what the verdict says."""
         transaction = self.transaction
+        while self.sequences.unsettled:
+            # Values were drawn ahead of their reservation: nobody may hear of them before it is durable.
+            self.sequences.when_settled(self.tasks.wake)
+            yield PARK
         if transaction is None or not transaction.must_propose:
             self._end_transaction(committed=True)
             return

@@ -111,4 +111,4 @@ class SessionInformation:
 
     def sequence_last_value(self, sequence: Sequence) -> int | None:
         """The last value that any session may have been given; None before the first."""
-        return self._session.gateway.sequences.last_reserved(sequence.oid)
+        return self._session.gateway.sequences.last_value(sequence)

@@ -88,6 +88,8 @@ def run_hot(session: Session, node: commands_syntax.Transaction) -> bool:
     if kind != "commit" or session.transaction_status == "E":
         return False
     transaction = session.transaction
+    if session.sequences.unsettled:
+        return False
     if transaction is None or not transaction.must_propose:
         session.end_committed()
         session.connection.send(_COMMIT_TAG)
