@@ -8,8 +8,9 @@ conflicts if a key it touches has a timestamp > s of a strength that excludes it
 share = 1, non-key update = 2, exclusive = 3, two touches exclude each other exactly if their strengths add up to 4 or
 more; that is the whole conflict table.
 
-**Window.** Events older than the window (5 minutes of log time) are forgotten; a proposal whose snapshot has left the
-window is refused, so what was forgotten can never matter. Forgetting is therefore pure housekeeping: it may happen late
+**Window.** Events older than the window (5 minutes of log time) are forgotten, and a proposal is refused if an event
+after its snapshot is among them; so what was forgotten can never matter. (A snapshot does not age by itself: if nothing
+was committed since, it is as good as new, however long ago that was.) Forgetting is therefore pure housekeeping: it may happen late
 (a few events per commit, so that no commit pays for many) or early (bound on the number of keys), because whatever is
 missing is *recalled*: `known_since` is the timestamp after which the state is complete, and a proposal with an older
 snapshot first loads the difference from the event log. That also makes a restart instantaneous: the state starts empty
@@ -181,7 +182,8 @@ class Adjudicator:
         """
         snapshot = proposal.snapshot
         commit_ts = timestamp if timestamp > self.commit_ts else self.commit_ts + 1
-        if snapshot < commit_ts - self.window_us:
+        horizon = commit_ts - self.window_us
+        if snapshot < horizon and snapshot < self.commit_ts and self._is_too_old(snapshot, horizon):
             return Verdict(Outcome.TOO_OLD)
         if snapshot < self.known_since:
             self._recall()
@@ -235,6 +237,17 @@ class Adjudicator:
             if not event.more:
                 self.position = event.position
                 self.commit_ts = event.commit_ts
+
+    def _is_too_old(self, snapshot: int, horizon: int) -> bool:
+        """Whether some event after the snapshot is at or before the horizon. Rare, and may look into the event log."""
+        if snapshot < self.known_since:
+            if self._history is None:
+                return True
+            return next(iter(self._history(snapshot, horizon)), None) is not None
+        for touched in self._recent:
+            if touched.commit_ts > snapshot:
+                return touched.commit_ts <= horizon
+        return False
 
     # ---- checks -----------------------------------------------------------------------------------------------------
 
@@ -400,19 +413,21 @@ class Adjudicator:
         for _ in range(_PRUNE_PER_COMMIT):
             if not recent or recent[0].commit_ts > horizon:
                 break
-            self._drop(recent.popleft())
+            self._forget_event(recent[0].commit_ts)
         if self._keys_count > self.keys_max and self._history is not None:
             # Events are forgotten whole, because `known_since` is a timestamp; the newest one is never forgotten.
             newest = recent[-1].commit_ts
             while self._keys_count > self.keys_max and recent[0].commit_ts < newest:
-                oldest = recent[0].commit_ts
-                while recent[0].commit_ts == oldest:
-                    self._drop(recent.popleft())
-                self.known_since = max(self.known_since, oldest)
+                self._forget_event(recent[0].commit_ts)
         while self._catalog_order and self._catalog_order[0][0] <= horizon:
             commit_ts, oid = self._catalog_order.popleft()
             if self._catalog.get(oid) == commit_ts:
                 del self._catalog[oid]
+
+    def _forget_event(self, commit_ts: int) -> None:
+        while self._recent and self._recent[0].commit_ts == commit_ts:
+            self._drop(self._recent.popleft())
+        self.known_since = max(self.known_since, commit_ts)
 
     def _drop(self, touched: _Touched) -> None:
         commit_ts = touched.commit_ts

@@ -110,7 +110,9 @@ class Fragment(msgspec.Struct, array_like=True, gc=False):
 
     Attributes:
         txid: the transaction.
-        snapshot: its snapshot; a fragment whose snapshot has left the window is dropped.
+        snapshot: its snapshot.
+        sent_at: the gateway's clock, µs since the Unix epoch. When the last fragment of a transaction is older than the
+            window, in log time, all are dropped.
         number: 0, 1, 2 … without gaps.
         writes_count: writes in `packed`.
         keys_count: those of them, and locks, that the adjudicator checks.
@@ -122,6 +124,7 @@ class Fragment(msgspec.Struct, array_like=True, gc=False):
 
     txid: int
     snapshot: int
+    sent_at: int
     number: int
     writes_count: int
     keys_count: int
@@ -213,6 +216,8 @@ class Outcome(enum.IntEnum):
     """This node cannot order proposals now; nothing was ordered."""
     MALFORMED = 7
     """The proposal contradicts itself (missing fragments, unknown kind, snapshot ahead of the log)."""
+    DISK_FULL = 9
+    """The leader has no space left for the journal; nothing was ordered."""
     UNKNOWN = 8
     """Ordered, but this node stopped or lost its leader before it could tell; ask for the transaction's status."""
 
@@ -226,6 +231,7 @@ SQLSTATE_OF_OUTCOME: dict[Outcome, str] = {
     Outcome.OVERLOADED: "53400",
     Outcome.NOT_LEADER: "57P03",
     Outcome.MALFORMED: "XX000",
+    Outcome.DISK_FULL: "53100",
     Outcome.UNKNOWN: "40003",
 }
 
@@ -271,10 +277,14 @@ class EntryKind(enum.IntEnum):
     NO_OP = 1
     BLOCK = 0x10
     FRAGMENT = 0x11
+    CONCLUSION = 0x12
+    """A Block that concludes large transactions: exactly one proposal, with fragments; or abandoned ones only."""
 
 
 ENTRY_HEADER_BYTES = 2
+_OUR_KINDS = frozenset({int(EntryKind.BLOCK), int(EntryKind.FRAGMENT), int(EntryKind.CONCLUSION)})
 _BLOCK_HEADER = bytes([EntryKind.BLOCK, FORMAT_VERSION])
+_CONCLUSION_HEADER = bytes([EntryKind.CONCLUSION, FORMAT_VERSION])
 _FRAGMENT_HEADER = bytes([EntryKind.FRAGMENT, FORMAT_VERSION])
 
 _encoder = msgspec.msgpack.Encoder()
@@ -301,9 +311,11 @@ def decode_proposal(data: bytes) -> Proposal:
         raise CorruptData(f"proposal of {len(data)} bytes does not decode: {error}") from error
 
 
-def encode_block(leader: int, timestamp: int, proposals: Sequence[bytes], abandoned: list[int]) -> bytes:
+def encode_block(
+    leader: int, timestamp: int, proposals: Sequence[bytes], abandoned: list[int], *, conclusion: bool = False
+) -> bytes:
     """A Raft entry from proposals that `encode_proposal` encoded."""
-    buffer = bytearray(_BLOCK_HEADER)
+    buffer = bytearray(_CONCLUSION_HEADER if conclusion else _BLOCK_HEADER)
     raw = [msgspec.Raw(data) for data in proposals]
     _encode_into(_RawBlock(leader, timestamp, raw, abandoned), buffer, ENTRY_HEADER_BYTES)
     return bytes(buffer)
@@ -326,13 +338,13 @@ def decode_entry(entry: bytes) -> Block | Fragment | None:
     kind = entry[0]
     if kind == EntryKind.NO_OP:
         return None
-    if len(entry) < ENTRY_HEADER_BYTES or kind not in (EntryKind.BLOCK, EntryKind.FRAGMENT):
+    if len(entry) < ENTRY_HEADER_BYTES or kind not in _OUR_KINDS:
         raise UnknownFormat(f"Raft entry of unknown kind {kind:#x}")
     if entry[1] != FORMAT_VERSION:
         raise UnknownFormat(f"Raft entry of kind {kind:#x} has format version {entry[1]}, known is {FORMAT_VERSION}")
     try:
         body = memoryview(entry)[ENTRY_HEADER_BYTES:]
-        return _block_decoder.decode(body) if kind == EntryKind.BLOCK else _fragment_decoder.decode(body)
+        return _fragment_decoder.decode(body) if kind == EntryKind.FRAGMENT else _block_decoder.decode(body)
     except msgspec.MsgspecError as error:
         raise CorruptData(f"Raft entry of kind {kind:#x} and {len(entry)} bytes does not decode: {error}") from error
 

@@ -5,7 +5,7 @@ log entry holds which fragment, and what the adjudicator needs to know about all
 strongest touch per relation). The Raft log is not compacted past the oldest fragment that is still staged.
 
 Everything here is a function of the log: fragments join in log order, and leave when their proposal is decided, when
-their gateway gives up (`Block.abandoned`), or when their snapshot has left the window.
+their gateway gives up (`Block.abandoned`), or when nothing was heard of them for the length of the window.
 """
 
 from __future__ import annotations
@@ -22,11 +22,22 @@ FragmentLoader = Callable[[int], Fragment]
 class StagedTransaction:
     """What is known of one large transaction so far."""
 
-    __slots__ = ("_load", "_with_locks", "bytes_count", "indices", "keys_count", "relations", "snapshot", "txid")
+    __slots__ = (
+        "_load",
+        "_with_locks",
+        "bytes_count",
+        "indices",
+        "keys_count",
+        "relations",
+        "sent_at",
+        "snapshot",
+        "txid",
+    )
 
     def __init__(self, txid: int, snapshot: int, load: FragmentLoader) -> None:
         self.txid = txid
         self.snapshot = snapshot
+        self.sent_at = 0
         self.indices: list[int] = []
         self.keys_count = 0
         self.bytes_count = 0
@@ -44,6 +55,7 @@ class StagedTransaction:
         if fragment.number != len(self.indices):
             return False
         self.indices.append(index)
+        self.sent_at = max(self.sent_at, fragment.sent_at)
         self.keys_count += fragment.keys_count
         self.bytes_count += len(fragment.packed)
         self._with_locks = self._with_locks or bool(fragment.locks)
@@ -102,8 +114,8 @@ class Staging:
             self.bytes_count -= staged.bytes_count
 
     def expire(self, horizon: int) -> None:
-        """Drop every transaction whose snapshot is older than `horizon` (µs, log time): it can no longer commit."""
-        for txid in [txid for txid, staged in self._transactions.items() if staged.snapshot < horizon]:
+        """Drop every transaction whose last fragment is older than `horizon` (µs, log time)."""
+        for txid in [txid for txid, staged in self._transactions.items() if staged.sent_at < horizon]:
             self.drop(txid)
 
     def oldest_index(self) -> int | None:

@@ -123,10 +123,19 @@ def test_catalog_dependency() -> None:
 
 def test_window_is_measured_in_log_time() -> None:
     adjudicator = Adjudicator(window_us=1000)
-    adjudicator.judge(touch(1, 0, ("insert", KEY)), 900)
-    assert adjudicator.judge(Proposal(2, 0), 1000).committed
-    assert adjudicator.judge(Proposal(3, 0), 1001).outcome is Outcome.TOO_OLD
-    assert adjudicator.judge(Proposal(4, 900), 5000).outcome is Outcome.TOO_OLD
+    assert adjudicator.judge(touch(1, 0, ("insert", KEY)), 900).committed
+    assert adjudicator.judge(Proposal(2, 0), 1899).committed
+    assert adjudicator.judge(Proposal(3, 0), 1900).outcome is Outcome.TOO_OLD
+    assert adjudicator.judge(Proposal(4, 900), 2898).committed
+    assert adjudicator.judge(Proposal(5, 900), 2899).outcome is Outcome.TOO_OLD
+
+
+def test_a_snapshot_after_which_nothing_happened_does_not_age() -> None:
+    adjudicator = Adjudicator(window_us=1000)
+    assert adjudicator.judge(touch(1, 0, ("insert", KEY)), 10**9).committed
+    assert adjudicator.judge(touch(2, 10**9, ("insert", KEY + b"2")), 10**12).committed
+    assert adjudicator.judge(touch(3, 10**9, ("insert", KEY + b"3")), 10**12 + 500).committed
+    assert adjudicator.judge(touch(4, 10**9, ("insert", KEY + b"4")), 10**12 + 1000).outcome is Outcome.TOO_OLD
 
 
 def test_snapshot_ahead_of_the_journal_is_malformed() -> None:
@@ -173,7 +182,7 @@ def test_fragments_missing_is_malformed() -> None:
 def fragment_of(proposal: Proposal, number: int, writes: list[Write], locks: list[Lock]) -> Fragment:
     keys_count, relations = relations_of(writes, locks)
     return Fragment(
-        proposal.txid, proposal.snapshot, number, len(writes), keys_count, relations, encode_writes(writes), locks
+        proposal.txid, proposal.snapshot, 0, number, len(writes), keys_count, relations, encode_writes(writes), locks
     )
 
 
@@ -214,7 +223,7 @@ class Brute:
 
     def judge(self, proposal: Proposal, timestamp: int) -> Outcome:
         commit_ts = max(timestamp, self.commit_ts + 1)
-        if proposal.snapshot < commit_ts - self.window_us:
+        if any(proposal.snapshot < ts <= commit_ts - self.window_us for ts, _ in self.log):
             return Outcome.TOO_OLD
         for ts, other in self.log:
             if ts <= proposal.snapshot:

@@ -50,7 +50,16 @@ proposals = st.builds(
     fragments=st.integers(0, 1000),
 )
 fragments = st.builds(
-    Fragment, integers, integers, st.integers(0, 999), st.integers(0, 99), st.integers(0, 99), locks, st.binary(), locks
+    Fragment,
+    integers,
+    integers,
+    integers,
+    st.integers(0, 999),
+    st.integers(0, 99),
+    st.integers(0, 99),
+    locks,
+    st.binary(),
+    locks,
 )
 
 

@@ -1,0 +1,225 @@
+"""pysyncobj, held by its two public extension points and by five of its private ones.
+
+`Consensus` is a SyncObj that orders opaque entries and does nothing else: no commands of its own, no pickling, no
+threads, no files. Everything that depends on pysyncobj's inside is in this module, and `_require` refuses to start if a
+future version has renamed any of it.
+
+    tick ─▶ elections, commit index ─▶ committed_index moves ─▶ `_checkCommandsToApply` takes entries from the owner
+
+What is replaced, and why:
+
+| pysyncobj                 | here                                                                                   |
+| ------------------------- | -------------------------------------------------------------------------------------- |
+| __applyLogEntries         | only moves the index. The owner applies entries, once they are durable here, so that    |
+|                           | the disk works on the next block meanwhile; and an exception in apply cannot be retried |
+| _checkCommandsToApply     | takes entries from the owner, without a queue, a lock and a pipe write for each         |
+| __tryLogCompaction        | nothing: the owner compacts the log                                                     |
+| __generateRaftTimeout     | the environment's randomness                                                            |
+| monotonicTime (global)    | the environment's clock                                                                 |
+| createJournal (global)    | hands over the log that the configuration carries                                       |
+| _poller                   | nothing to poll: the transport is asyncio's                                             |
+
+**Leader stickiness.** A vote request is not delivered while this node has heard a leader within the minimum election
+timeout, or is a leader with a lease: a partitioned node that returns with a high term cannot depose a healthy leader,
+and the lease is sound: a majority that acknowledged a heartbeat sent at t will not elect anybody before t + minimum
+election timeout, measured on their clocks, so with a drift allowance the leader may read locally until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pysyncobj.syncobj
+from pysyncobj import SyncObj, SyncObjConf
+from pysyncobj.node import Node
+
+from journal.environment import Environment, RandomSource, WallClock
+from journal.errors import NodeFatal
+from journal.raftlog import RaftLog
+from journal.transport import Message, PeerTransport
+
+LEASE_SHARE = 0.8
+"""The part of the minimum election timeout that a lease lasts: allows clocks to drift apart by a fifth."""
+
+_PRIVATE = (
+    "_SyncObj__applyLogEntries",
+    "_SyncObj__tryLogCompaction",
+    "_SyncObj__generateRaftTimeout",
+    "_SyncObj__sendAppendEntries",
+    "_checkCommandsToApply",
+)
+
+
+class _Injected:
+    """Where pysyncobj's module takes the time from: the environment of whoever ticks."""
+
+    clock: WallClock
+
+
+_injected = _Injected()
+_original_create_journal = pysyncobj.syncobj.createJournal
+
+
+def _monotonic() -> float:
+    return _injected.clock.monotonic()
+
+
+def _create_journal(journal_file: Any) -> Any:
+    return journal_file if isinstance(journal_file, RaftLog) else _original_create_journal(journal_file)
+
+
+def _require() -> None:
+    missing = [name for name in _PRIVATE if not hasattr(SyncObj, name)]
+    missing += [name for name in ("monotonicTime", "createJournal") if not hasattr(pysyncobj.syncobj, name)]
+    if missing:
+        raise NodeFatal(f"this version of pysyncobj is not known: it lacks {', '.join(missing)}")
+
+
+_require()
+pysyncobj.syncobj.monotonicTime = _monotonic
+pysyncobj.syncobj.createJournal = _create_journal
+
+
+class _NothingToPoll:
+    """Stands in for pysyncobj's poller."""
+
+    def poll(self, timeout: float) -> None:
+        """Nothing."""
+
+
+class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
+    """Raft over a log and a transport.
+
+    Args:
+        environment: time and randomness.
+        log: the durable log; `log.commit_floor` is what is applied already.
+        transport: the peers.
+        name: this node.
+        next_entry: called in a tick while leader, until it returns None: the next entry to order.
+        on_ordered: called with (index, term) of each entry taken.
+        heartbeat_seconds, election_seconds_min, election_seconds_max: timing.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        log: RaftLog,
+        transport: PeerTransport,
+        name: str,
+        *,
+        next_entry: Callable[[], bytes | None],
+        on_ordered: Callable[[int, int], None],
+        heartbeat_seconds: float,
+        election_seconds_min: float,
+        election_seconds_max: float,
+        entry_bytes_max: int,
+    ) -> None:
+        self._clock = environment.clock
+        self._chance: RandomSource = environment.random
+        self._log = log
+        self._peers = transport
+        self._next_entry = next_entry
+        self._on_ordered = on_ordered
+        self._election_seconds_min = election_seconds_min
+        self._election_seconds_max = election_seconds_max
+        # A heartbeat acknowledged just before a restart still binds: whoever starts has heard a leader.
+        self._leader_heard = environment.clock.monotonic()
+        self.committed_index = max(1, log.commit_floor)
+        _injected.clock = environment.clock
+        configuration = SyncObjConf(
+            autoTick=False,
+            appendEntriesUseBatch=False,
+            appendEntriesPeriod=heartbeat_seconds,
+            raftMinTimeout=election_seconds_min,
+            raftMaxTimeout=election_seconds_max,
+            leaderFallbackTimeout=election_seconds_max,
+            connectionTimeout=election_seconds_max,
+            appendEntriesBatchSizeBytes=max(4 << 20, 2 * entry_bytes_max),
+            dynamicMembershipChange=False,
+            journalFile=log,
+            fullDumpFile=None,
+        )
+        super().__init__(Node(name), list(transport.nodes.values()), configuration, transport=transport)
+        transport.attach(lambda: self.raftCurrentTerm, self._admit)
+        self._poller = _NothingToPoll()
+        self._SyncObj__raftLastApplied = self.committed_index
+
+    def tick(self) -> None:
+        """One step: elections, heartbeats, commit index, new entries. Never while a synchronization is in flight."""
+        _injected.clock = self._clock
+        self.doTick(0)
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this node believes to lead its term; see `has_lease` for certainty."""
+        return bool(self._isLeader())
+
+    @property
+    def leader_name(self) -> str | None:
+        """The leader's name, if one is known."""
+        leader = self._getLeader()
+        return None if leader is None else str(leader.id)
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether no other node can have been elected yet."""
+        return self.is_leader and self._clock.monotonic() < self._lease_end()
+
+    def matched_index(self, name: str) -> int:
+        """Leader only: up to where a peer's log is known to agree."""
+        return int(self._SyncObj__raftMatchIndex.get(self._peers.nodes[name], 0))
+
+    def _lease_end(self) -> float:
+        peers = len(self._peers.nodes)
+        if not peers:
+            return float("inf")
+        acknowledged = sorted((self._peers.acknowledged.get(name, -1e9) for name in self._peers.nodes), reverse=True)
+        majority = (peers + 1) // 2
+        return acknowledged[majority - 1] + LEASE_SHARE * self._election_seconds_min
+
+    def _admit(self, message: Message) -> bool:
+        """Whether to deliver a message."""
+        now = self._clock.monotonic()
+        if message["type"] == "append_entries" and message["term"] >= self.raftCurrentTerm:
+            self._leader_heard = now
+        if message["type"] == "request_vote":
+            return now - self._leader_heard >= self._election_seconds_min and not self.has_lease
+        return True
+
+    # ---- pysyncobj's inside -----------------------------------------------------------------------------------------
+
+    def _SyncObj__applyLogEntries(self) -> bool:
+        committed = self._SyncObj__raftCommitIndex
+        if committed <= self.committed_index:
+            return False
+        self.committed_index = committed
+        self._SyncObj__raftLastApplied = committed
+        return True
+
+    def _SyncObj__tryLogCompaction(self) -> None:
+        return
+
+    def _SyncObj__generateRaftTimeout(self) -> float:
+        low, high = self._election_seconds_min, self._election_seconds_max
+        return low + (high - low) * self._chance.random()
+
+    def _applyCommand(self, command: bytes, callback: Any, commandType: Any = None) -> None:
+        raise NodeFatal("pysyncobj was asked to order a command of its own")
+
+    def _checkCommandsToApply(self) -> None:
+        if not self._isLeader():
+            return
+        ordered = False
+        log = self._log
+        term = self.raftCurrentTerm
+        while True:
+            entry = self._next_entry()
+            if entry is None:
+                break
+            index = log.last_index + 1
+            log.add(entry, index, term)
+            self._on_ordered(index, term)
+            ordered = True
+        if ordered and self._peers.nodes:
+            self._SyncObj__sendAppendEntries()
