@@ -140,7 +140,7 @@ class _Waiting(NamedTuple):
 
     data: bytes
     proposal: Proposal | None
-    """None for a fragment; its callback is called only if it is refused."""
+    """None for a fragment, or what drops fragments; the callback is called only if it is refused."""
     callback: Callback | None
 
 
@@ -194,7 +194,6 @@ class Replica:
         self._frontier_waiters: list[asyncio.Future[None]] = []
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
-        self._abandoned: list[int] = []
         self._ordered: dict[int, _Ordered] = {}
         self._unordered: tuple[list[Proposal] | None, list[Callback | None], int] = (None, [], 0)
         self._room_waiters: deque[asyncio.Future[None]] = deque()
@@ -416,7 +415,10 @@ class Replica:
         return None
 
     def _abandon(self, txid: int) -> None:
-        self._abandoned.append(txid)
+        """Queue an entry, behind the fragments that wait already, which has them dropped."""
+        data = encode_block(self._settings.node, self.clock.now_us(), [], [txid], conclusion=True)
+        self._waiting.append(_Waiting(data, None, None))
+        self._waiting_bytes += len(data)
         self._wake()
 
     # ---- turns ------------------------------------------------------------------------------------------------------
@@ -448,7 +450,7 @@ class Replica:
             return
         if self._room_waiters and self._waiting_bytes < self._settings.waiting_bytes_max // 4:
             self._let_in()
-        if not self._synchronizing and (self._waiting or transport.waiting or self._abandoned) and self.is_leader:
+        if not self._synchronizing and (self._waiting or transport.waiting) and self.is_leader:
             self._wake()
 
     def _synchronized(self, error: OSError | None) -> None:
@@ -519,13 +521,9 @@ class Replica:
     def _next_entry(self) -> bytes | None:
         """The next Raft entry, as long as there is something waiting and the turn has room."""
         waiting = self._waiting
-        if self._turn_bytes >= self._settings.turn_bytes_max or not (waiting or self._abandoned):
+        if self._turn_bytes >= self._settings.turn_bytes_max or not waiting:
             return None
         timestamp = self.clock.now_us()
-        if self._abandoned:
-            abandoned, self._abandoned = self._abandoned, []
-            self._unordered = (None, [], timestamp)
-            return encode_block(self._settings.node, timestamp, [], abandoned, conclusion=True)
         if not self._has_space():
             self._refuse_for_space()
             return None
@@ -557,8 +555,9 @@ class Replica:
         return encode_block(self._settings.node, timestamp, data, [], conclusion=conclusion)
 
     def _has_space(self) -> bool:
-        size = min(self._waiting_bytes, self._settings.turn_bytes_max) + self._settings.entry_bytes_max
-        return self._log.reserve(2 * self._settings.entry_bytes_max) and self._events.reserve(2 * size)
+        """Room for the next entry in both logs; an event may be larger than its proposal by its header and hash."""
+        size = max(min(self._waiting_bytes, self._settings.entry_bytes_max), len(self._waiting[0].data)) + 8192
+        return self._log.reserve(size) and self._events.reserve(2 * size)
 
     def _refuse_for_space(self) -> None:
         logger.error("no space left for the journal: %d proposals refused", len(self._waiting))
@@ -582,10 +581,10 @@ class Replica:
             index = self._applied + 1
             if index > limit or self._large is not None:
                 break
-            ordered = self._ordered.pop(index, None) if self._ordered else None
-            self._apply_entry(index, ordered)
+            self._apply_entry(index, self._ordered.get(index))
             if self._large is None:
                 self._applied = index
+                self._ordered.pop(index, None)
         if self._applied < limit and self._large is None:
             self._loop.call_soon(self._apply_more)
         elif not self._ready.done():
@@ -699,6 +698,7 @@ class Replica:
                 return
             self._large = None
             self._applied += 1
+            self._ordered.pop(self._applied, None)
             self._apply()
             self._wake()
         except BaseException as error:
