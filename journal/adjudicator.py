@@ -35,6 +35,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
+import msgspec
+
 from journal.event import RELATION_BYTES, Event, Lock, LockStrength, Outcome, Proposal, Verdict, Write, WriteKind
 
 NONE, SHARE, UPDATE, EXCLUSIVE = 0, 1, 2, 3
@@ -100,16 +102,15 @@ class Staged(Protocol):
         ...
 
 
-class _Touched:
-    """What one event did to keys: the material of range checks, of bulk checks and of forgetting."""
+class _Touched(msgspec.Struct, gc=False):
+    """What one event did to keys: the material of range checks, of bulk checks and of forgetting.
 
-    __slots__ = ("commit_ts", "keys", "kinds", "txid")
+    There may be millions; the garbage collector does not look at them."""
 
-    def __init__(self, commit_ts: int, txid: int, keys: Sequence[bytes], kinds: Sequence[int]) -> None:
-        self.commit_ts = commit_ts
-        self.txid = txid
-        self.keys = keys
-        self.kinds = kinds
+    commit_ts: int
+    txid: int
+    keys: tuple[bytes, ...]
+    kinds: tuple[int, ...]
 
 
 def relations_of(writes: Iterable[Write], locks: Iterable[Lock]) -> tuple[int, list[Lock]]:

@@ -216,9 +216,9 @@ class Outcome(enum.IntEnum):
     """This node cannot order proposals now; nothing was ordered."""
     MALFORMED = 7
     """The proposal contradicts itself (missing fragments, unknown kind, snapshot ahead of the log)."""
-    DISK_FULL = 9
+    DISK_FULL = 8
     """The leader has no space left for the journal; nothing was ordered."""
-    UNKNOWN = 8
+    UNKNOWN = 9
     """Ordered, but this node stopped or lost its leader before it could tell; ask for the transaction's status."""
 
 

@@ -32,7 +32,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import zlib
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
@@ -44,18 +43,16 @@ from journal.adjudicator import (
     BULK_KEYS_MAX_DEFAULT,
     WINDOW_US_DEFAULT,
     Adjudicator,
-    relations_of,
 )
-from journal.clock import NODE_BITS, HybridClock
+from journal.clock import NODE_BITS, HybridClock, TransactionIds
 from journal.consensus import Consensus
-from journal.environment import DiskFile, Environment
+from journal.environment import Environment
 from journal.errors import BorealError, CorruptData, NodeFatal
 from journal.event import (
     Block,
     EntryKind,
     Event,
     Fragment,
-    Lock,
     Outcome,
     Proposal,
     Verdict,
@@ -68,7 +65,10 @@ from journal.event import (
     encode_writes,
 )
 from journal.eventlog import EventLog
+from journal.large import LargeTransaction
 from journal.raftlog import RaftLog
+from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
+from journal.snapshot import Snapshot, load_snapshot, save_snapshot
 from journal.staging import StagedTransaction, Staging
 from journal.synchronizer import Synchronizer, synchronizer_for
 from journal.transport import Peer, PeerTransport
@@ -77,9 +77,6 @@ logger = logging.getLogger(__name__)
 
 Callback = Callable[[Verdict], None]
 Subscriber = Callable[[list[Event]], None]
-
-_SNAPSHOT_NAME = "snapshot"
-_SNAPSHOT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -154,17 +151,6 @@ class _Ordered(NamedTuple):
     callbacks: list[Callback | None]
 
 
-class _Snapshot(msgspec.Struct, array_like=True):
-    """What holds before the first entry of the Raft log."""
-
-    version: int
-    raft_index: int
-    position: int
-    commit_ts: int
-    hash: bytes
-    members: list[str]
-
-
 class Replica:
     """One member of the journal.
 
@@ -175,6 +161,8 @@ class Replica:
         peers: the other voters.
 
     Attributes:
+        clock: the hybrid clock.
+        transaction_ids: ids for the transactions that begin at this node.
         failed: a future that receives the NodeFatal which stopped the replica.
     """
 
@@ -212,6 +200,7 @@ class Replica:
         self._background: set[asyncio.Task[None]] = set()
         self._was_leader = False
         self.clock = HybridClock(environment.clock)
+        self.transaction_ids = TransactionIds(environment.clock, self._settings.node)
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
@@ -274,6 +263,15 @@ class Replica:
 
         A large event comes as several Events of one position, all but the last with `more` set, in several calls."""
         self._subscribers.append(subscriber)
+
+    @property
+    def entry_bytes_max(self) -> int:
+        """Size of a fragment's writes."""
+        return self._settings.entry_bytes_max
+
+    def now_us(self) -> int:
+        """A timestamp of the hybrid clock."""
+        return self.clock.now_us()
 
     @property
     def frontier(self) -> Frontier:
@@ -397,7 +395,7 @@ class Replica:
         await large.add(proposal.writes, proposal.locks)
         callback(await large.commit(header))
 
-    async def _enqueue_fragment(self, fragment: Fragment, refused: Callback) -> Verdict | None:
+    async def enqueue_fragment(self, fragment: Fragment, refused: Callback) -> Verdict | None:
         """Queue one fragment when there is room; a verdict if it is refused."""
         settings = self._settings
         while self._running and self._waiting_bytes >= settings.waiting_bytes_max // 4:
@@ -414,7 +412,7 @@ class Replica:
         self._wake()
         return None
 
-    def _abandon(self, txid: int) -> None:
+    def abandon(self, txid: int) -> None:
         """Queue an entry, behind the fragments that wait already, which has them dropped."""
         data = encode_block(self._settings.node, self.clock.now_us(), [], [txid], conclusion=True)
         self._waiting.append(_Waiting(data, None, None))
@@ -766,7 +764,7 @@ class Replica:
         settings, disk = self._settings, self._environment.disk
         directory = settings.directory
         disk.make_directory(directory)
-        snapshot = self._load_snapshot()
+        snapshot = load_snapshot(disk, directory)
         self._events = EventLog(disk, f"{directory}/events", segment_bytes=settings.event_segment_bytes)
         self._log = RaftLog(disk, f"{directory}/raft", segment_bytes=settings.raft_segment_bytes)
         events, log = self._events, self._log
@@ -790,6 +788,8 @@ class Replica:
             history=events.history,
         )
         self.clock.observe(events.commit_ts)
+        # An id that was used before would get the old transaction's verdict: never reuse one, even if the clock went back.
+        self.transaction_ids.observe(events.commit_ts << NODE_BITS)
         self._frontier = Frontier(events.position, events.commit_ts)
         self._staging = Staging(self._load_fragment)
         self._restage()
@@ -820,8 +820,8 @@ class Replica:
         try:
             applied = self._applied
             staged_from = self._staging.oldest_index()
-            state = _Snapshot(
-                _SNAPSHOT_VERSION,
+            state = Snapshot(
+                SNAPSHOT_VERSION,
                 applied,
                 self._events.position,
                 self._events.commit_ts,
@@ -840,11 +840,11 @@ class Replica:
         finally:
             self._compacting = False
 
-    def _make_durable(self, state: _Snapshot | None) -> None:
+    def _make_durable(self, state: Snapshot | None) -> None:
         self._events.synchronize()
         self._log.prepare()
         if state is not None:
-            self._save_snapshot(state)
+            save_snapshot(self._environment.disk, self._settings.directory, state)
 
     def _compaction_index(self, applied: int, staged_from: int | None) -> int:
         """Entries below may go."""
@@ -854,43 +854,6 @@ class Replica:
         if self._log.bytes_kept < self._settings.lagging_bytes_max and self._consensus.is_leader:
             needed += [self._consensus.matched_index(peer.name) for peer in self._peers]
         return min(needed)
-
-    def _snapshot_path(self) -> str:
-        return f"{self._settings.directory}/{_SNAPSHOT_NAME}"
-
-    def _save_snapshot(self, state: _Snapshot) -> None:
-        disk, path = self._environment.disk, self._snapshot_path()
-        data = msgspec.msgpack.encode(state)
-        try:
-            file: DiskFile = disk.open(f"{path}.tmp", create=True)
-            try:
-                file.truncate(0)
-                file.write(len(data).to_bytes(4, "little") + _checksum(data) + data, 0)
-                file.synchronize()
-            finally:
-                file.close()
-            disk.rename(f"{path}.tmp", path)
-            disk.synchronize_directory(self._settings.directory)
-        except OSError as error:
-            raise NodeFatal(f"cannot write {path}: {error}") from error
-
-    def _load_snapshot(self) -> _Snapshot:
-        path = self._snapshot_path()
-        try:
-            file = self._environment.disk.open(path)
-        except FileNotFoundError:
-            return _Snapshot(_SNAPSHOT_VERSION, 0, 0, 0, b"", [])
-        try:
-            content = file.read(file.size(), 0)
-        finally:
-            file.close()
-        data = content[8 : 8 + int.from_bytes(content[:4], "little")]
-        if content[4:8] != _checksum(data):
-            raise CorruptData(f"{path} at offset 0: checksum mismatch")
-        snapshot = msgspec.msgpack.decode(data, type=_Snapshot)
-        if snapshot.version != _SNAPSHOT_VERSION:
-            raise CorruptData(f"{path}: format {snapshot.version}, known is {_SNAPSHOT_VERSION}")
-        return snapshot
 
     # ---- ending -----------------------------------------------------------------------------------------------------
 
@@ -947,77 +910,3 @@ class Replica:
         if self.failed.done():
             self._log.abandon()
             self._events.abandon()
-
-
-class LargeTransaction:
-    """Sends the writes of one transaction ahead, in fragments, with back-pressure."""
-
-    def __init__(self, replica: Replica, txid: int, snapshot: int, bytes_max: int) -> None:
-        self._replica = replica
-        self._txid = txid
-        self._snapshot = snapshot
-        self._bytes_max = bytes_max
-        self._bytes = 0
-        self._number = 0
-        self._refused: Verdict | None = None
-
-    async def add(self, writes: list[Write], locks: list[Lock] | None = None) -> bool:
-        """Send writes and locks; waits while the journal is busy. False once the transaction cannot commit any more."""
-        pending = locks or []
-        for piece in self._pieces(writes):
-            if self._refused is None:
-                await self._send(piece, [])
-        for start in range(0, len(pending), 4096):
-            if self._refused is None:
-                await self._send([], pending[start : start + 4096])
-        return self._refused is None
-
-    async def commit(self, header: Proposal) -> Verdict:
-        """Propose; the verdict covers all that was sent."""
-        if self._refused is not None:
-            self.abandon()
-            return self._refused
-        header = msgspec.structs.replace(header, fragments=self._number)
-        return await self._replica.submit(header)
-
-    def abandon(self) -> None:
-        """Give up: what was sent is dropped everywhere."""
-        if self._number:
-            self._replica._abandon(self._txid)
-            self._number = 0
-
-    def _pieces(self, writes: list[Write]) -> Iterator[list[Write]]:
-        bound = self._replica._settings.entry_bytes_max
-        start = size = 0
-        for place, (key, value, _) in enumerate(writes):
-            cost = len(key) + len(value) + 12
-            if size and size + cost > bound:
-                yield writes[start:place]
-                start, size = place, 0
-            size += cost
-        if start < len(writes):
-            yield writes[start:] if start else writes
-
-    async def _send(self, writes: list[Write], locks: list[Lock]) -> None:
-        packed = encode_writes(writes)
-        self._bytes += len(packed)
-        if self._bytes > self._bytes_max:
-            self._refused = Verdict(
-                Outcome.TOO_LARGE, reason=f"the transaction writes more than {self._bytes_max >> 20} MiB"
-            )
-            return
-        keys_count, relations = relations_of(writes, locks)
-        sent_at = self._replica.clock.now_us()
-        fragment = Fragment(
-            self._txid, self._snapshot, sent_at, self._number, len(writes), keys_count, relations, packed, locks
-        )
-        self._number += 1
-        refused = await self._replica._enqueue_fragment(fragment, self._refuse)
-        self._refused = self._refused or refused
-
-    def _refuse(self, verdict: Verdict) -> None:
-        self._refused = self._refused or verdict
-
-
-def _checksum(data: bytes) -> bytes:
-    return zlib.crc32(data).to_bytes(4, "little")
