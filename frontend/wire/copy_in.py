@@ -20,7 +20,7 @@ about 0.3 million rows/s (tests/frontend/wire/bench_wire.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from struct import Struct
 from typing import Final, Protocol, TypeVar
@@ -82,7 +82,9 @@ class _LineDecoder:
         self.columns = list(columns)
         self.delimiter = options.delimiter
         self.null = options.null
-        self.default = options.default
+        self._options_default = options.default
+        # The marker means nothing in the header line.
+        self.default = options.default if options.header == "none" else None
         self.finished = False
         self._header = options.header
         self._end_of_line = ""  # found out from the first line: "\n", "\r\n" or "\r"
@@ -92,13 +94,13 @@ class _LineDecoder:
         self._first_line = 1
         self._lines_before = 0  # physical lines before the batch
         self._line_numbers: list[int] | None = None  # of the batch's rows; None: one line each, from _lines_before + 1
-        self._failed_line: tuple[int, str] = (0, "")
+        self._failed_line: tuple[int, str | None] = (0, None)  # without its text when finding its end failed
 
     def error_context(self, table: str, row: int | None = None, column: str | None = None, value: object = None) -> str:
         """See Decoder."""
         if row is None:
             number, text = self._failed_line
-            return f'COPY {table}, line {number}: "{_shortened(text)}"' if text else f"COPY {table}, line {number}"
+            return f"COPY {table}, line {number}" + ("" if text is None else f': "{_shortened(text)}"')
         number = self._line_numbers[row] if self._line_numbers is not None else self._first_line + row
         context = f"COPY {table}, line {number}"
         if column is None:
@@ -129,22 +131,44 @@ class _LineDecoder:
 
     def finish(self) -> list[_TextRow]:
         """See Decoder."""
-        if self.finished:
-            return []
-        rest = b"".join(self._pieces)
-        self._pieces.clear()
-        if not self._end_of_line:
-            # Nothing or one line came; a carriage return at its end was its terminator.
-            self._end_of_line = "\r" if rest.endswith(b"\r") else "\n"
-            if rest == b"\r":
-                rows = self._lines(b"", last=True)
-            else:
-                rest = rest.removesuffix(b"\r")
-                rows = self._lines(rest, last=True) if rest else []
-        else:
-            rows = self._lines(rest, last=True) if rest else []
+        rows = [] if self.finished else self._last_rows()
         self.finished = True
+        if self._header == "match":  # no line at all counts as an empty header
+            self._check_header(self._fields("", 1), "")
         return rows
+
+    def _fields(self, line: str, number: int) -> _TextRow:
+        raise NotImplementedError
+
+    def _last_rows(self) -> list[_TextRow]:
+        rest = self._take_pieces()
+        if not self._end_of_line:
+            # At most one line came; a carriage return at its end was its terminator.
+            self._end_of_line = "\r" if rest.endswith(b"\r") else "\n"
+        rows: list[_TextRow] = []
+        numbers: list[int] = []
+        if rest.endswith(b"\r" if self._end_of_line == "\r" else b"\n"):
+            rows = self._lines(rest[:-1])
+            numbers = self._numbers(len(rows))
+            rest = self._take_pieces()
+        if rest and not self.finished:
+            more = self._lines(rest, last=True)
+            numbers += self._numbers(len(more))
+            rows += more
+        self._line_numbers = numbers
+        return rows
+
+    def _take_pieces(self) -> bytes:
+        joined = b"".join(self._pieces)
+        self._pieces.clear()
+        self._piece_bytes = 0
+        return joined
+
+    def _numbers(self, row_count: int) -> list[int]:
+        """Line numbers of the batch's rows."""
+        if self._line_numbers is not None:
+            return self._line_numbers
+        return list(range(self._first_line, self._first_line + row_count))
 
     def _feed_first(self, data: bytes) -> list[_TextRow]:
         """Until the first line's end tells how lines end."""
@@ -188,10 +212,10 @@ class _LineDecoder:
         try:
             text = complete.decode()
         except UnicodeDecodeError as error:
-            self._failed_line = (self._lines_before + complete.count(b"\n", 0, error.start) + 1, "")
+            self._failed_line = (self._lines_before + complete.count(b"\n", 0, error.start) + 1, None)
             raise invalid_encoding(complete, error.start) from None
         if "\0" in text:
-            self._failed_line = (self._lines_before + text.count("\n", 0, text.index("\0")) + 1, "")
+            self._failed_line = (self._lines_before + text.count("\n", 0, text.index("\0")) + 1, None)
             raise invalid_encoding(b"\0", 0)
         self._line_numbers = None
         self._first_line = self._lines_before + 1
@@ -200,7 +224,7 @@ class _LineDecoder:
     def _records(self, text: str, last: bool) -> list[_TextRow]:
         raise NotImplementedError
 
-    def _fail_at(self, number: int, line: str, error: SqlError) -> SqlError:
+    def _fail_at(self, number: int, line: str | None, error: SqlError) -> SqlError:
         self._failed_line = (number, line)
         return error
 
@@ -226,6 +250,7 @@ class _LineDecoder:
                     )
                     raise self._fail_at(1, line, error)
         self._header = "none"
+        self.default = self._options_default
 
     def _check_count(self, count: int, number: int, line: str) -> None:
         expected = len(self.columns)
@@ -241,9 +266,9 @@ def _shortened(text: str) -> str:
 
 # --- text ---------------------------------------------------------------------------------------------------------
 
-_ESCAPE = re.compile(rb"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|[\s\S])")
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|[\s\S]|\Z)")
 _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-_PAIR_OR_MARK = re.compile(r"\\([\s\S])")
+_MARK_OR_LINE_END = re.compile(r"\\([\s\S])|([\r\n])")
 _TEXT_END_OF_LINE = re.compile(rb"\\[\s\S]|([\r\n])")
 
 
@@ -271,7 +296,7 @@ class TextDecoder(_LineDecoder):
         # Markers without a backslash can be met on the fast path, too.
         self._plain_markers = {
             marker: value
-            for marker, value in ((self.null, None), (self.default, COPY_DEFAULT))
+            for marker, value in ((self.null, None), (options.default, COPY_DEFAULT))
             if marker is not None and "\\" not in marker
         }
 
@@ -309,42 +334,56 @@ class TextDecoder(_LineDecoder):
             # The batch was cut at a newline. Without a carriage return before it, it is one too many.
             text = text[:-1] if text.endswith("\r") else text + "\n"
         pending: str | None = None
-        for piece in text.split(end_of_line):
+        pieces = text.split(end_of_line)
+        unterminated = len(pieces) - 1 if last else -1
+        for index, piece in enumerate(pieces):
             line = piece if pending is None else pending + end_of_line + piece
             if piece.endswith("\\") and _ends_escaping(line):
                 pending = line
                 continue
             pending = None
-            if self._take(line, rows, numbers):
+            if index == unterminated and not line:
+                break
+            if self._take(line, rows, numbers, index == unterminated):
                 return rows
         if pending is not None:
             if last:
-                self._take(pending, rows, numbers)
+                self._take(pending, rows, numbers, True)
             else:
                 self._keep_in_front(pending + end_of_line)
         self._line_numbers = numbers
         return rows
 
-    def _take(self, line: str, rows: list[_TextRow], numbers: list[int]) -> bool:
+    def _check_line_end(self, line: str, number: int, last: bool) -> int:
+        """Position of the end-of-data marker in the line or -1; refuses one that is not at the end, and stray line ends."""
+        for found in _MARK_OR_LINE_END.finditer(line):
+            if found[2]:
+                message, hint = self.carriage_return_error if found[2] == "\r" else self.newline_error
+                raise self._fail_at(number, None, bad_data(message, hint=hint))
+            if found[1] == ".":
+                after = line[found.end() :]
+                if not after and not last:
+                    return found.start()
+                style = after[:1] in ("\r", "\n") and not (self._end_of_line == "\r\n" and re.match("\r[^\r]", after))
+                what = "does not match previous newline style" if style else "corrupt"
+                raise self._fail_at(number, None, bad_data(f"end-of-copy marker {what}"))
+        return -1
+
+    def _take(self, line: str, rows: list[_TextRow], numbers: list[int], last: bool) -> bool:
         """Add one line's row; True at the end-of-data marker."""
         self._lines_before += 1
         number = self._lines_before
-        for character, (message, hint) in (("\r", self.carriage_return_error), ("\n", self.newline_error)):
-            if character in line and character in _PAIR_OR_MARK.sub("", line):
-                raise self._fail_at(number, line, bad_data(message, hint=hint))
         ended = False
-        if "\\." in line:
-            mark = next((found.start() for found in _PAIR_OR_MARK.finditer(line) if found[1] == "."), -1)
+        if "\\." in line or "\r" in line or "\n" in line:
+            mark = self._check_line_end(line, number, last)
             if mark >= 0:
-                if mark + 2 != len(line):
-                    raise self._fail_at(number, line, bad_data("end-of-copy marker corrupt"))
                 self.finished = ended = True
                 self._line_numbers = numbers
                 line = line[:mark]
                 if not line:
                     return True
         if self._header != "none":
-            self._check_header(self._fields(line, number), line)
+            self._check_header(self._fields(line, number) if self._header == "match" else [], line)
             return ended
         if "\\" in line:
             fields = self._fields(line, number)
@@ -413,7 +452,6 @@ class CsvDecoder(_LineDecoder):
         assert options.escape is not None
         self.quote = options.quote
         self.escape = options.escape
-        self._finishing = False
         self._force_not_null = options.force_not_null
         self._force_null = options.force_null
         quote, escape = re.escape(self.quote), re.escape(self.escape)
@@ -446,13 +484,13 @@ class CsvDecoder(_LineDecoder):
             if quotes_open:
                 continue
             line = piece if len(pending) == 1 else end_of_line.join(pending)
-            if self._take(line, len(pending), rows, numbers):
+            if self._take(line, rows, numbers, last):
                 return rows
             pending.clear()
         if pending:
             line = end_of_line.join(pending)
             if last:
-                self._take(line, len(pending), rows, numbers)
+                self._take(line, rows, numbers, last)
             else:
                 self._keep_in_front(line + end_of_line)
         self._line_numbers = numbers
@@ -489,36 +527,34 @@ class CsvDecoder(_LineDecoder):
                 escaped = False
         return state != quotes_open
 
-    def _take(self, line: str, line_count: int, rows: list[_TextRow], numbers: list[int]) -> bool:
+    def _take(self, line: str, rows: list[_TextRow], numbers: list[int], last: bool) -> bool:
         """Add one record's row; True at the end-of-data marker."""
-        self._lines_before += line_count
+        carriage_return = self._end_of_line == "\r\n" and line.endswith("\r")
+        content = line[:-1] if carriage_return else line
+        # Line ends inside quotes count, but like in PostgreSQL not before the first record told what a line end is.
+        inside = content.count("\n" if self._end_of_line == "\n" else "\r") if self._lines_before else 0
+        self._lines_before += 1 + inside
         number = self._lines_before
-        if self._end_of_line == "\r\n" and line.endswith("\r"):
-            line = line[:-1]
-        elif self._end_of_line == "\r\n" and not self._finishing:
-            raise self._fail_at(number, line, bad_data(self.newline_error[0], hint=self.newline_error[1]))
-        if line == "\\.":
+        if self._end_of_line == "\r\n" and not carriage_return and not last:
+            raise self._fail_at(number, None, bad_data(self.newline_error[0], hint=self.newline_error[1]))
+        line = content
+        if line == "\\." and not last:
             self.finished = True
             self._line_numbers = numbers
             return True
         for character, (message, hint) in (("\r", self.carriage_return_error), ("\n", self.newline_error)):
             if character in line and character in self._section.sub("", line):
-                raise self._fail_at(number, line, bad_data(message, hint=hint))
-        fields = self._fields(line, number)
+                raise self._fail_at(number, None, bad_data(message, hint=hint))
         if self._header != "none":
-            self._check_header(fields, line)
+            self._check_header(self._fields(line, number) if self._header == "match" else [], line)
             return False
+        fields = self._fields(line, number)
         self._check_count(len(fields), number, line)
         if self._force_not_null or self._force_null:
             fields = self._forced(fields)
         rows.append(fields)
         numbers.append(number)
         return False
-
-    def finish(self) -> list[_TextRow]:
-        """See Decoder."""
-        self._finishing = True
-        return super().finish()
 
     def _forced(self, fields: _TextRow) -> _TextRow:
         result = list(fields)
@@ -577,8 +613,8 @@ class CsvDecoder(_LineDecoder):
 
 # --- binary -------------------------------------------------------------------------------------------------------
 
-_INT16 = Struct("!h").unpack_from
-_INT32 = Struct("!i").unpack_from
+_INT16: Callable[[bytes, int], tuple[int]] = Struct("!h").unpack_from
+_INT32: Callable[[bytes, int], tuple[int]] = Struct("!i").unpack_from
 _BINARY_HEADER_BYTES = len(BINARY_SIGNATURE) + 8
 _CRITICAL_FLAGS = 0xFFFF0000 & ~(1 << 16)
 
@@ -638,11 +674,11 @@ class BinaryDecoder:
         return rows
 
     def finish(self) -> list[list[bytes | None]]:
-        """See Decoder. PostgreSQL accepts data that ends without the trailer, between rows."""
+        """See Decoder. Like PostgreSQL, accepts an end before a row's field count is whole."""
         if not self.finished:
             if not self._header_done:
                 raise bad_data("COPY file signature not recognized")
-            if self._buffered:
+            if self._buffered > 1:
                 raise bad_data("unexpected EOF in COPY data")
         self.finished = True
         return []
@@ -671,7 +707,6 @@ class BinaryDecoder:
         """Position after the row at `position`, or -1 when it is not whole."""
         start = position
         size = len(buffer)
-        length: int
         if size - position < 2:
             return -1
         (count,) = _INT16(buffer, position)

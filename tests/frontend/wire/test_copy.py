@@ -92,7 +92,7 @@ def compare(postgres: psycopg.Connection, options: CopyOptions, data: bytes, cut
 
 
 FAST = settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 CUTS = st.lists(st.integers(0, 200), max_size=4)
 
@@ -142,7 +142,7 @@ CSV_OPTIONS = [
     CopyOptions("csv", null="N", force_null=frozenset({0}), force_not_null=frozenset({1})),
     CopyOptions("csv", escape="\\"),
     CopyOptions("csv", quote="'", delimiter="\t"),
-    CopyOptions("csv", header="match", default="b"),
+    CopyOptions("csv", header="match", default="1"),
     CopyOptions("csv", header="names"),
 ]
 
@@ -291,6 +291,8 @@ def test_output(
     stream = encoder.begin() + encoder.rows([row[1:] if one_column else row for row in rows]) + encoder.finish()
     assert unframed(stream) == expected
 
+    if options.null == "":
+        return  # in text an empty string reads back as NULL then
     decoder = copy_in.make_decoder(
         CopyOptions(
             options.format, options.delimiter, options.null, options.header, options.quote, options.escape
@@ -397,9 +399,10 @@ def test_line_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_in, "LINE_BYTES_MAX", 1000)
     for options in (CopyOptions(), CopyOptions("csv")):
         decoder = copy_in.make_decoder(options.resolved(copy_from=True), COLUMNS)
+        for _ in range(10):
+            decoder.feed(b"x" * 100)
         with pytest.raises(SqlError) as raised:
-            for _ in range(100):
-                decoder.feed(b"x" * 100)
+            decoder.feed(b"x")
         assert raised.value.sqlstate == "54000"
 
 
