@@ -194,14 +194,15 @@ class Deparser:
             pg_dump and for storing.
     """
 
-    __slots__ = ("pretty",)
+    __slots__ = ("indentation", "pretty")
 
     def __init__(self, *, pretty: bool = False) -> None:
         self.pretty = pretty
+        self.indentation = 0
 
     def type_name(self, name: TypeName) -> str:
         """A type's name as format_type prints it."""
-        modifiers = f"({', '.join(self.expression(item) for item in name.modifiers)})" if name.modifiers else ""
+        modifiers = f"({','.join(self.expression(item) for item in name.modifiers)})" if name.modifiers else ""
         names = name.names
         if len(names) == 2 and names[0] == "pg_catalog" and names[1] in _TYPE_WORDS and not name.percent_type:
             kind = names[1]
@@ -246,7 +247,8 @@ class Deparser:
         right = self._operand(node.right, node)
         if node.left is None:
             return f"{name} {right}"
-        return f"{self._operand(node.left, node)} {name} {right}"
+        gap = "" if right.startswith("\n") else " "
+        return f"{self._operand(node.left, node)} {name}{gap}{right}"
 
     def _quantified(self, node: syntax.Quantified) -> str:
         inside = self.query(node.query) if node.query is not None else ""
@@ -296,14 +298,19 @@ class Deparser:
         return text if node.escape is None else f"{text} ESCAPE {self._operand(node.escape)}"
 
     def _case(self, node: syntax.Case) -> str:
-        parts = ["CASE"]
+        """On lines of its own, as PostgreSQL prints CASE in every style."""
+        edge = "\n" + " " * self.indentation
+        self.indentation += 4
+        inside = "\n" + " " * self.indentation
+        text = f"{edge}CASE"
         if node.operand is not None:
-            parts.append(self.expression(node.operand))
+            text += " " + self.expression(node.operand)
         for when in node.whens:
-            parts.append(f"WHEN {self.expression(when.condition)} THEN {self.expression(when.result)}")
+            text += f"{inside}WHEN {self.expression(when.condition)} THEN {self.expression(when.result)}"
         if node.default is not None:
-            parts.append(f"ELSE {self.expression(node.default)}")
-        return " ".join([*parts, "END"])
+            text += f"{inside}ELSE {self.expression(node.default)}"
+        self.indentation -= 4
+        return f"{text}{edge}END"
 
     def _cast(self, node: syntax.Cast) -> str:
         name = self.type_name(node.type)
@@ -312,7 +319,10 @@ class Deparser:
             return self._typed_literal(node, node.operand)
         operand = node.operand
         text = self._operand(operand, node)
-        if not self.pretty and isinstance(operand, syntax.ColumnReference | syntax.FunctionCall):
+        if not self.pretty and (
+            isinstance(operand, syntax.ColumnReference | syntax.FunctionCall)
+            or (isinstance(operand, syntax.Constant) and operand.kind in ("integer", "decimal", "boolean"))
+        ):
             text = f"({text})"
         return f"{text}::{name}"
 
@@ -806,18 +816,15 @@ _WRITERS: dict[type[Expression], Callable[..., str]] = {
     syntax.GroupingSet: Deparser._grouping_set,
 }
 
-_PLAIN = Deparser()
-_PRETTY = Deparser(pretty=True)
-
 
 def deparse_expression(node: Expression, *, pretty: bool = False) -> str:
     """An expression as pg_get_expr prints it."""
-    return (_PRETTY if pretty else _PLAIN).expression(node)
+    return Deparser(pretty=pretty).expression(node)
 
 
 def deparse_query(query: Select, *, pretty: bool = False) -> str:
     """A query on one line, without a semicolon."""
-    return (_PRETTY if pretty else _PLAIN).query(query)
+    return Deparser(pretty=pretty).query(query)
 
 
 def deparse_row_statement(statement: syntax.Statement, *, pretty: bool = False) -> str:
@@ -825,14 +832,14 @@ def deparse_row_statement(statement: syntax.Statement, *, pretty: bool = False) 
 
     Raises: SqlError 0A000 for any other statement.
     """
-    return (_PRETTY if pretty else _PLAIN).row_statement(statement)
+    return Deparser(pretty=pretty).row_statement(statement)
 
 
 def deparse_type(name: TypeName) -> str:
     """A type's name as format_type prints it."""
-    return _PLAIN.type_name(name)
+    return Deparser().type_name(name)
 
 
 def deparse_index_element(element: syntax.IndexElement, *, pretty: bool = False) -> str:
     """A column or expression of an index, as pg_get_indexdef prints it: functions bare, other expressions in ( )."""
-    return (_PRETTY if pretty else _PLAIN).index_element(element)
+    return Deparser(pretty=pretty).index_element(element)

@@ -45,6 +45,8 @@ KEYWORDS, BARE_LABELS = _load_keywords()
 type; and the keywords that may be a column label without AS."""
 
 IDENTIFIER_BYTES_MAX = 63
+DIGITS_MAX = 3000
+"""Longest hexadecimal, octal or binary integer and parameter number; Python converts no longer ones."""
 LOOKAHEAD_MAX = 4
 """How many EOF tokens end a text, so that the parser may look this far ahead unchecked."""
 OPERATOR_CHARACTERS = frozenset("~!@#^&|`?+-*/%<>=")
@@ -111,6 +113,7 @@ _DOLLAR_QUOTE = re.compile(r"\$(?:[^\W\d][\w]*)?\$")
 _MASKED = re.compile(r"[^\x00-\x7f]|[\x00-\x08\x0e-\x1f]")
 _CONTINUATION = re.compile(r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*")
 _ESCAPE = re.compile(r"''|\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
+_STRING_PREFIX = re.compile(r"(?<![\w$])(?:[bBxXnNeE]|[uU]&)\Z")
 _CONTROL_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _UPPER_TO_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -213,7 +216,12 @@ def _check_comments(text: str, spans: list[tuple[int, int]]) -> None:
 def _unterminated(text: str, offset: int, cause: TokenError) -> NoReturn:
     """Name what begins after `offset` and does not end."""
     start = _skip_blank(text, offset)
+    prefix = _STRING_PREFIX.search(text, 0, start)
+    if prefix is not None and text[start : start + 1] in ("'", '"'):
+        start = prefix.start()  # the prefix was a whole piece of its own
     near = text[start:]
+    if near[:2] in ("u&", "U&") and near[2:3] == '"':
+        raise error_at("unterminated quoted identifier", near, start) from cause
     if near.startswith('"'):
         if near.startswith('""'):
             raise error_at("zero-length delimited identifier", near, start) from cause
@@ -300,6 +308,8 @@ def _number(text: str, spans: list[tuple[int, int]], index: int, result: Tokens)
     index = _span_after(spans, index, end)
     written = match[0].replace("_", "")
     if written[:1] == "0" and written[1:2] in ("x", "X", "o", "O", "b", "B"):
+        if len(written) > DIGITS_MAX:
+            raise SqlError("54000", "numeric literal is too long", position=start + 1)
         result.add("INTEGER", str(int(written, 0)), start, end)
     elif written.isdigit():
         result.add("INTEGER", written, start, end)
@@ -309,17 +319,16 @@ def _number(text: str, spans: list[tuple[int, int]], index: int, result: Tokens)
 
 
 def _trailing_junk(text: str, start: int, end: int) -> NoReturn:
-    """123abc: the scanner names the number and the first character after it."""
-    written = text[start:end]
-    prefix = text[start + 1 : start + 2].lower()
-    if written == "0" and prefix in ("x", "o", "b"):
-        kind = {"x": "hexadecimal", "o": "octal", "b": "binary"}[prefix]
-        raise error_at(f"invalid {kind} integer", text[start : end + 1], start)
-    if text[end] in "eE" and "e" not in written.lower():
-        after = text[end + 1 : end + 2]
-        stop = end + 2 if after in ("+", "-") and after else end + 1
-        raise error_at("trailing junk after numeric literal", text[start:stop], start)
-    raise error_at("trailing junk after numeric literal", text[start : end + 1], start)
+    """123abc: the scanner names the number with the word that follows it."""
+    rest = _WORD_CHARACTERS.match(text, end)
+    stop = end if rest is None else rest.end()
+    word = text[end:stop].lower()
+    if text[start:end] == "0" and word in ("x", "o", "b", "x_", "o_", "b_"):
+        kind = {"x": "hexadecimal", "o": "octal", "b": "binary"}[word[0]]
+        raise error_at(f"invalid {kind} integer", text[start:stop], start)
+    if word == "e" and text[stop : stop + 1] in ("+", "-"):
+        stop += 1  # an exponent that lacks its digits
+    raise error_at("trailing junk after numeric literal", text[start:stop], start)
 
 
 def _span_after(spans: list[tuple[int, int]], index: int, end: int) -> int:
@@ -382,8 +391,8 @@ def _prefixed(text: str, spans: list[tuple[int, int]], index: int, result: Token
     if after < len(spans) and text[spans[after][0] : spans[after][1]].lower() == "uescape":
         following = text[spans[after + 1][0] : spans[after + 1][1]] if after + 1 < len(spans) else ""
         if following[:1] != "'":
-            near = following
-            raise error_at("UESCAPE must be followed by a simple string literal", near, spans[after][1])
+            where = spans[after + 1][0] if following else len(text)
+            raise error_at("UESCAPE must be followed by a simple string literal", following, where)
         if len(following) != 3 or following[1] in "0123456789abcdefABCDEF+'\" \t\n\r\f\v":
             raise error_at("invalid Unicode escape character", following, spans[after + 1][0])
         escape = following[1]
@@ -418,11 +427,10 @@ def _dollar(text: str, spans: list[tuple[int, int]], index: int, result: Tokens)
         raise error_at("syntax error", "$", start)
     rest = _WORD_CHARACTERS.match(text, stop)
     if rest is not None and rest.end() > stop:
-        raise error_at("trailing junk after parameter", text[start : stop + 1], start)
-    number = int(text[start + 1 : stop])
-    if number > 2**31 - 1:
+        raise error_at("trailing junk after parameter", text[start : rest.end()], start)
+    if stop - start > DIGITS_MAX:
         raise error_at("parameter number too large", text[start:stop], start)
-    result.add("PARAMETER", str(number), start, stop)
+    result.add("PARAMETER", str(int(text[start + 1 : stop])), start, stop)
     return _span_after(spans, index, stop)
 
 

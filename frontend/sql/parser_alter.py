@@ -29,7 +29,8 @@ class AlterParser(TableParser):
             asynchronous = self.ahead() in ("IDENT", "if", "only")
             if asynchronous:
                 self.advance()
-        if self.type == "all" and self.ahead() == "in":
+        if self.type == "all" and kind in ("table", "index", "materialized view"):
+            self.expect("all", "in")
             raise unsupported("ALTER … ALL IN TABLESPACE", position=position)
         if_exists = self.type == "if" and self.ahead() == "exists"
         if if_exists:

@@ -357,7 +357,12 @@ class CommandParser(RoleParser):
     def explainable(self) -> syntax.Statement:
         kind = self.type
         if kind == "create":
-            return self.create()
+            if self.ahead() not in ("table", "temp", "temporary", "local", "global", "unlogged", "materialized"):
+                raise self.error(self.index + 1)
+            created = self.create()
+            if isinstance(created, commands.CreateTable) and created.query is None:
+                raise self.error()
+            return created
         if kind == "declare":
             return self.declare()
         if kind == "refresh":
@@ -591,8 +596,10 @@ class CommandParser(RoleParser):
         position = self.position
         self.expect("call")
         start = self.position
-        if self.type in COLUMN_NAMES:
+        if self.type in COLUMN_NAMES and (self.type in TYPE_FUNCTION_NAMES or self.ahead() == "."):
             names = self.qualified_name()
+        elif self.type in COLUMN_NAMES:
+            raise self.error(self.index + 1)
         elif self.type in TYPE_FUNCTION_NAMES:
             names = [self.type_function_name()]
         else:

@@ -2,7 +2,8 @@
 
 The parser is one class built in a line of modules, each a family of productions on top of the one before:
 
-    Cursor (here) ← ExpressionParser ← QueryParser ← TableParser ← ObjectParser ← RoleParser ← CommandParser ← Parser
+    Cursor (here) ← TypeParser ← FunctionParser ← ExpressionParser ← QueryParser ← ChangeParser ← TableParser ← AlterParser
+        ← ObjectParser ← RoleParser ← CommandParser ← Parser
 
 It is a recursive-descent parser with one token of lookahead in almost all places, like PostgreSQL's LALR grammar, so that
 the token it stops at is the token PostgreSQL stops at, and `syntax error at or near` agrees with PostgreSQL.
@@ -15,22 +16,56 @@ from typing import NoReturn
 
 from frontend.errors import SqlError, syntax_error
 from frontend.sql.dialect import BARE_LABELS, KEYWORDS, Tokens
-from frontend.sql.syntax import Expression, Index, RelationName, Select, SortItem, Statement, TypeName
+from frontend.sql.syntax import (
+    Constant,
+    Expression,
+    Index,
+    LiftedKind,
+    OperatorName,
+    RelationName,
+    Select,
+    SortItem,
+    Statement,
+    TypeName,
+)
 
 # what may be a name in which place: keywords that PostgreSQL's grammar admits there, and IDENT
 COLUMN_NAMES = frozenset({"IDENT"} | {word for word, category in KEYWORDS.items() if category in "UC"})
 TYPE_FUNCTION_NAMES = frozenset({"IDENT"} | {word for word, category in KEYWORDS.items() if category in "UT"})
 LABELS = frozenset({"IDENT"} | KEYWORDS.keys())
 BARE = frozenset({"IDENT"} | BARE_LABELS)
-UNRESERVED = frozenset({"IDENT"} | {word for word, category in KEYWORDS.items() if category == "U"})
+SYMBOLS = frozenset(("+", "-", "*", "/", "%", "^", "<", ">", "=", "<=", ">=", "<>", "OP"))
+NEGATABLE = frozenset(("between", "in", "like", "ilike", "similar"))
 
 
 class Cursor:
     """Position in the tokens of a text. `type` is always the current token's type."""
 
-    __slots__ = ("ends", "index", "starts", "text", "tokens", "type", "types", "values")
+    __slots__ = (
+        "ends",
+        "in_substring",
+        "index",
+        "lifted_kinds",
+        "lifted_ordinals",
+        "lifting",
+        "noted",
+        "starts",
+        "text",
+        "tokens",
+        "type",
+        "types",
+        "used_ordinals",
+        "values",
+        "windowless",
+        "word_least",
+    )
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        lifted_ordinals: dict[int, int] | None = None,
+        lifted_kinds: list[LiftedKind] | None = None,
+    ) -> None:
         self.tokens = tokens
         self.text = tokens.text
         self.types = tokens.types
@@ -39,6 +74,14 @@ class Cursor:
         self.ends = tokens.ends
         self.index = 0
         self.type = self.types[0]
+        self.lifted_ordinals = lifted_ordinals or {}  # offset of a lifted literal in the text → its number
+        self.lifted_kinds = lifted_kinds or []
+        self.lifting = bool(lifted_ordinals)
+        self.used_ordinals: set[int] = set()
+        self.in_substring = False
+        self.noted: SqlError | None = None
+        self.windowless = 0  # position of a call that may have no OVER, FILTER or WITHIN GROUP
+        self.word_least = 0  # what `binary` was asked for when it last met an operator that is a word
 
     # ------------------------------------------------------------------------------------------------------- tokens
 
@@ -75,6 +118,11 @@ class Cursor:
     def failure(self, message: str, position: int | None = None) -> SqlError:
         """A 42601 of PostgreSQL's grammar with a text of its own."""
         return SqlError("42601", message, position=position)
+
+    def note(self, error: SqlError) -> None:
+        """Keep the furthest syntax error of what was tried and given up; it is the one PostgreSQL would report."""
+        if self.noted is None or (error.position or 0) > (self.noted.position or 0):
+            self.noted = error
 
     def accept(self, *types: str) -> bool:
         """Take the tokens if they all come next; multi-word keywords are checked as a whole."""
@@ -273,6 +321,24 @@ class Cursor:
     # ----------------------------------------------------- productions that lower modules need from the higher ones
 
     def expression(self) -> Expression:
+        raise NotImplementedError
+
+    def restricted_expression(self) -> Expression:
+        raise NotImplementedError
+
+    def expressions(self) -> list[Expression]:
+        raise NotImplementedError
+
+    def constant_literal(self) -> Constant:
+        raise NotImplementedError
+
+    def named(self, position: int) -> Expression:
+        raise NotImplementedError
+
+    def string_of_type(self, name: TypeName, position: int) -> Expression:
+        raise NotImplementedError
+
+    def operator_name(self) -> OperatorName:
         raise NotImplementedError
 
     def subscripts(self) -> list[Index]:

@@ -436,7 +436,8 @@ class ObjectParser(AlterParser):
             result.kind = kind
             name = self.name()
             self.expect("on")
-            if kind == "constraint" and self.accept("domain"):
+            if kind == "constraint" and self.type == "domain" and self.ahead() in COLUMN_NAMES:
+                self.advance()
                 result.kind = "domain constraint"
             result.names = [*self.qualified_name(), name]
         elif kind in ("database", "role", "tablespace", "subscription"):

@@ -7,9 +7,8 @@ from typing import Literal
 from frontend.errors import SqlError, unsupported
 from frontend.sql import syntax
 from frontend.sql import syntax_commands as commands
-from frontend.sql.parser_cursor import COLUMN_NAMES, TYPE_FUNCTION_NAMES
-from frontend.sql.parser_expressions import NEGATABLE
-from frontend.sql.parser_queries import QueryParser
+from frontend.sql.parser_changes import ChangeParser
+from frontend.sql.parser_cursor import COLUMN_NAMES, NEGATABLE, TYPE_FUNCTION_NAMES
 
 LIKE_PARTS = (
     "comments",
@@ -33,7 +32,7 @@ RELATION_KINDS: dict[str, commands.RelationKind] = {
 }
 
 
-class TableParser(QueryParser):
+class TableParser(ChangeParser):
     """Tables, indexes and sequences."""
 
     __slots__ = ()
