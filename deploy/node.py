@@ -23,7 +23,7 @@ from typing import IO
 from deploy.config import Config
 from frontend.gateway import Gateway
 from frontend.http.app import HttpServer
-from frontend.wire.authentication import LOOPBACK_TRUST, AccessRule, ScramVerifier
+from frontend.wire.authentication import LOOPBACK_TRUST, AccessRule
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.limits import WireLimits
 from frontend.wire.listener import Listener
@@ -110,7 +110,7 @@ class Node:
             if config.tls_certificate_file
             else None,
             registry=CancelRegistry(config.node_id),
-            limits=WireLimits(connections_max=config.connections_max),
+            limits=WireLimits(connection_count_max=config.connections_max),
         )
         self.http = HttpServer(self.gateway, self.replica)
         self.http_port = await self.http.start(config.http_host, config.http_port)
@@ -201,11 +201,9 @@ class Node:
             while horizon > 0 and self.view.collect(min(horizon, oldest), COLLECT_KEYS):  # noqa: ASYNC110 - a pause between slices
                 await asyncio.sleep(0.01)
 
-    def _verifier(self, user: str) -> ScramVerifier | None:
+    def _verifier(self, user: str) -> str | None:
         role = self.view.catalog.role(user)
-        if role is None or role.password is None or not role.login:
-            return None
-        return ScramVerifier.parse(role.password)
+        return role.password if role is not None and role.login else None
 
 
 class JournalAdapter:

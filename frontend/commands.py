@@ -263,7 +263,6 @@ def _prepare(session: Session, node: statements.Prepare, parameters: Sequence[An
         raise SqlError("42P05", f'prepared statement "{node.name}" already exists')
     declared = [session.gateway.resolve_type(session, type_name)[0] for type_name in node.types]
     prepared = PreparedStatement(node.name, session.current_sql, node.statement, declared, postgres_now(), True)
-    prepared.own_text = True
     session.plan_prepared(prepared)
     session.prepared[node.name] = prepared
     return CommandResult("PREPARE")

@@ -215,9 +215,7 @@ class Gateway:
 
     def evaluate(self, session: Session, expression: syntax.Expression, type_oid: int) -> Any:
         """The value of an expression without columns, cast to a type: an argument of EXECUTE."""
-        cast = syntax.Cast(
-            operand=expression, type=syntax.TypeName(names=["pg_catalog", type_by_oid(type_oid).name])
-        )
+        cast = syntax.Cast(operand=expression, type=syntax.TypeName(names=["pg_catalog", type_by_oid(type_oid).name]))
         planned = self.plan_node(session, syntax.Select(targets=[syntax.Target(expression=cast)]))
         rows = planned.compiled.run_inline(session.new_state(()))
         return rows[0][0]

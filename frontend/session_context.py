@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from frontend.session import Session
+    from frontend.system.information import SystemInformation
     from storage.catalog import Catalog
 
 POSTGRES_EPOCH_US = 946_684_800_000_000
@@ -33,8 +34,11 @@ class SessionContext:
 
     __slots__ = (
         "_date_style", "_path", "_path_key", "_settings_version", "_statement_us", "_transaction_us", "_zone",
-        "bytea_output", "extra_float_digits", "interval_style", "random", "session", "session_user", "user",
+        "bytea_output", "extra_float_digits", "interval_style", "random", "session", "session_user",
+        "system", "user",
     )  # fmt: skip
+
+    system: SystemInformation
 
     def __init__(self, session: Session, user: str) -> None:
         self.session = session

@@ -88,7 +88,7 @@ class PostgresServer:
             user=self.user,
             cwd=self.directory,
         )
-        command = [
+        command: list[str | Path] = [
             binaries / "postgres",
             "-D",
             data,
@@ -103,7 +103,7 @@ class PostgresServer:
             command += ["-c", f"{name}={value}"]
         log = (self.directory / "log").open("wb")
         self.process = subprocess.Popen(command, stdout=log, stderr=log, user=self.user, cwd=self.directory)
-        ready = [binaries / "pg_isready", "-q", "-t", "30", "-h", self.directory, "-U", "postgres"]
+        ready: list[str | Path] = [binaries / "pg_isready", "-q", "-t", "30", "-h", self.directory, "-U", "postgres"]
         if self.port:
             ready += ["-p", str(self.port)]
         for _ in range(600):
@@ -111,7 +111,6 @@ class PostgresServer:
                 return self
             if self.process.poll() is not None:
                 break
-
             time.sleep(0.05)
         raise RuntimeError("PostgreSQL did not start:\n" + (self.directory / "log").read_text())
 
