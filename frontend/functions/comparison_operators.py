@@ -101,14 +101,15 @@ def _date_to_timestamp(value: int) -> int:
         return TIMESTAMP_INFINITY
     if value == DATE_NEGATIVE_INFINITY:
         return TIMESTAMP_NEGATIVE_INFINITY
-    return value * MICROSECONDS_PER_DAY
+    return min(value * MICROSECONDS_PER_DAY, TIMESTAMP_INFINITY - 1)  # dates reach further than timestamps
 
 
 def _local_to_utc(context: Context, value: int) -> int:
     """A local timestamp as UTC, without the range check: it is only compared."""
     if is_infinite_timestamp(value):
         return value
-    return value - context_zone(context).offset_of_local(value) * MICROSECONDS_PER_SECOND
+    utc = value - context_zone(context).offset_of_local(value) * MICROSECONDS_PER_SECOND
+    return min(utc, TIMESTAMP_INFINITY - 1)
 
 
 def _moment(context: Context | None, value: int, oid: int, other: int) -> int:
