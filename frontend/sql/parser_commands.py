@@ -33,7 +33,7 @@ class CommandParser(RoleParser):
     def set(self) -> syntax.Statement:
         position = self.position
         self.expect("set")
-        if self.type == "constraints":
+        if self.type == "constraints" and self.ahead() not in ("to", "=", "."):
             self.advance()
             constraints = [] if self.accept("all") else self.relations()
             deferred = self.one_of("deferred", "immediate") == "deferred"

@@ -371,8 +371,9 @@ class ObjectParser(AlterParser):
         if self.type == "(" and not named_as_function:
             raise self.error()
         result = commands.FunctionSignature(names, position=position)
-        if not self.accept("("):
+        if not aggregate and self.type != "(":
             return result
+        self.expect("(")
         result.arguments = []
         if aggregate and self.type == "*":
             self.advance()

@@ -113,6 +113,8 @@ class QueryParser(ExpressionParser):
                 else:
                     limit = self.expression()
                 if self.type == ",":
+                    self.advance()
+                    self.expression()
                     raise SqlError(
                         "42601",
                         "LIMIT #,# syntax is not supported",
@@ -609,9 +611,11 @@ class QueryParser(ExpressionParser):
         """func_expr_windowless: a call, or a special function, but no other expression."""
         kind = self.type
         if kind not in SQL_VALUES and (kind not in CALLS or self.ahead() != "("):
-            if kind not in COLUMN_NAMES and kind not in TYPE_FUNCTION_NAMES:
+            if kind not in COLUMN_NAMES and kind not in TYPE_FUNCTION_NAMES and kind not in CALLS:
                 raise self.error()
             probe = self.index + 1
+            if kind in CALLS and kind not in COLUMN_NAMES:
+                raise self.error(probe)
             if kind == "collation" and self.types[probe] == "for":
                 probe += 1
             elif kind in COLUMN_NAMES:
@@ -620,7 +624,10 @@ class QueryParser(ExpressionParser):
             alone = probe == self.index + 1
             if self.types[probe] != "(" or (alone and kind not in TYPE_FUNCTION_NAMES):
                 raise self.error(probe + 1 if self.types[probe] == "." else probe)
-        return self.primary()
+        self.windowless = self.position
+        result = self.primary()
+        self.windowless = 0
+        return result
 
     def record_columns(self) -> list[syntax.RecordColumn]:
         result = [self.record_column()]

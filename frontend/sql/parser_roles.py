@@ -188,7 +188,7 @@ class RoleParser(ObjectParser):
                 result.grant_option = True
             result.granted_by = self.granted_by()
             return result
-        if not privileges:
+        if not privileges or privileges[0].name is None:
             raise self.error()
         self.expect("to")
         role_grant = commands.GrantRole(True, self.role_privileges(privileges), self.roles(), position=position)
@@ -227,7 +227,7 @@ class RoleParser(ObjectParser):
             result.granted_by = self.granted_by()
             result.cascade = self.cascade()
             return result
-        if not privileges:
+        if not privileges or privileges[0].name is None:
             raise self.error()
         self.expect("from")
         role_grant = commands.GrantRole(False, self.role_privileges(privileges), self.roles(), position=position)

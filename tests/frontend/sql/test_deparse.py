@@ -6,6 +6,8 @@ change, the oracle's pg_get_expr must print the same text in both of its styles.
 
 from __future__ import annotations
 
+import random
+
 import psycopg
 import pytest
 
@@ -76,7 +78,7 @@ EXPRESSIONS = [
 
 @pytest.fixture(scope="module")
 def checks(oracle: Oracle) -> psycopg.Connection:
-    connection = psycopg.connect(oracle.dsn)
+    connection = psycopg.connect(oracle.dsn, autocommit=True)
     connection.execute("create temp table checked (a int, b int, c int, t text, f boolean)")
     return connection
 
@@ -154,7 +156,7 @@ def test_index_elements_look_like_postgresql(checks: psycopg.Connection) -> None
     row = checks.execute(
         "select pg_get_indexdef(indexrelid) from pg_index where indrelid = 'checked'::regclass"
     ).fetchone()
-    checks.rollback()
+    checks.execute(f"drop index {row[0].split()[2]}" if row else "")
     assert row is not None
     printed = ", ".join(deparse_index_element(element) for element in statement.elements)
     assert row[0].endswith(f"USING btree ({printed})")
@@ -165,3 +167,96 @@ def test_set_operations_keep_their_nesting() -> None:
     statement = parse(text)[0].statement
     assert isinstance(statement, syntax.Select)
     assert deparse_query(statement) == text
+
+
+class Generator:
+    """Random expressions of a type, with few parentheses, so that precedence decides what they mean."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+
+    def maybe(self, text: str) -> str:
+        return f"({text})" if self.chance.random() < 0.15 else text
+
+    def integer(self, depth: int) -> str:
+        if depth <= 0:
+            return self.chance.choice(["a", "b", "c", "1", "2"])
+        kind = self.chance.randrange(8)
+        if kind < 4:
+            operator = self.chance.choice(["+", "-", "*", "/", "%", "&", "|", "#"])
+            return self.maybe(f"{self.integer(depth - 1)} {operator} {self.integer(depth - 1)}")
+        if kind == 4:
+            return self.maybe(f"- {self.integer(depth - 1)}")
+        if kind == 5:
+            return self.maybe(f"{self.chance.choice(['@', '~'])} {self.integer(depth - 1)}")
+        if kind == 6:
+            return f"{self.integer(depth - 1)}::int"
+        return f"case when {self.boolean(depth - 1)} then {self.integer(depth - 1)} end"
+
+    def text(self, depth: int) -> str:
+        if depth <= 0:
+            return self.chance.choice(["t", "'x'::text"])
+        kind = self.chance.randrange(4)
+        if kind == 0:
+            return self.maybe(f'{self.text(depth - 1)} collate "C"')
+        if kind == 1:
+            return f"{self.integer(depth - 1)}::text"
+        return self.maybe(f"{self.text(depth - 1)} || {self.text(depth - 1)}")
+
+    def boolean(self, depth: int) -> str:
+        if depth <= 0:
+            return self.chance.choice(["f", "true"])
+        kind = self.chance.randrange(10)
+        below = depth - 1
+        if kind < 3:
+            return self.maybe(f"{self.boolean(below)} {self.chance.choice(['and', 'or'])} {self.boolean(below)}")
+        if kind == 3:
+            return self.maybe(f"not {self.boolean(below)}")
+        if kind == 4:
+            test = self.chance.choice(["null", "not null", "true", "not false", "unknown", "distinct from f"])
+            return self.maybe(f"{self.boolean(below)} is {test}")
+        if kind == 5:
+            return self.maybe(f"{self.integer(below)} between {self.integer(below)} and {self.integer(below)}")
+        if kind == 6:
+            return self.maybe(f"{self.integer(below)} not in ({self.integer(below)}, {self.integer(below)})")
+        if kind == 7:
+            return self.maybe(f"{self.text(below)} like {self.text(below)}")
+        if kind == 8:
+            return self.maybe(f"{self.boolean(below)} = {self.boolean(below)}")
+        operator = self.chance.choice(["<", "=", ">=", "<>", "is distinct from"])
+        return self.maybe(f"{self.integer(below)} {operator} {self.integer(below)}")
+
+
+def test_precedence_is_postgresql_s(checks: psycopg.Connection) -> None:
+    """A text and what we print for it mean the same to PostgreSQL: it makes the same view of both."""
+    generator = Generator(5)
+    compared = 0
+
+    def definition(text: str) -> str | None:
+        try:
+            with checks.transaction():
+                checks.execute(f"create temp view printed as select {text} from checked")
+                row = checks.execute("select pg_get_viewdef('printed'::regclass)").fetchone()
+                checks.execute("drop view printed")
+        except psycopg.errors.SyntaxError:
+            return "syntax error"
+        except psycopg.Error:
+            return None
+        assert row is not None
+        return str(row[0])
+
+    for _ in range(400):
+        text = generator.boolean(4)
+        expected = definition(f"{text} as v")
+        try:
+            tree = parse_expression(text)
+        except SqlError:
+            assert expected == "syntax error", text
+            continue
+        assert expected != "syntax error", text
+        if expected is None:
+            continue
+        compared += 1
+        assert definition(f"{deparse_expression(tree)} as v") == expected
+        assert definition(f"{deparse_expression(tree, pretty=True)} as v") == expected
+    assert compared > 100
