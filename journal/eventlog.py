@@ -41,7 +41,7 @@ from journal.event import (
     decode_event,
     encode_event_body,
 )
-from journal.segment import OVERHEAD_BYTES, Record, encode_record, scan
+from journal.segment import OVERHEAD_BYTES, Record, encode_record, is_zero, scan
 
 FORMAT_VERSION = 1
 SEGMENT_BYTES_DEFAULT = 64 << 20
@@ -526,7 +526,7 @@ class EventLog:
 
     def _clean_tail(self, segment: _Segment, file: DiskFile) -> None:
         try:
-            if any(file.read(file.size() - segment.end, segment.end)):
+            if not is_zero(file, segment.end, file.size()):
                 file.truncate(segment.end)
             file.allocate(self._segment_bytes)
             file.synchronize()

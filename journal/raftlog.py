@@ -40,7 +40,7 @@ from pysyncobj.journal import Journal
 from journal.environment import Disk, DiskFile
 from journal.errors import CorruptData, NodeFatal
 from journal.event import UnknownFormat
-from journal.segment import HEADER_BYTES, OVERHEAD_BYTES, encode_record, read_record, scan
+from journal.segment import HEADER_BYTES, OVERHEAD_BYTES, encode_record, is_zero, read_record, scan
 
 Entry = tuple[bytes, int, int]
 """(command, index, term)"""
@@ -561,9 +561,8 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         """Zeros after the last record, so that nothing torn can ever be taken for written; and make it all durable:
         the last run may have ended between write and synchronization."""
         size = max(self._segment_bytes, segment.end + HEADER_BYTES)
-        rest = segment.file.read(max(0, segment.size - segment.end), segment.end)
         try:
-            if any(rest):
+            if not is_zero(segment.file, segment.end, segment.size):
                 segment.file.truncate(segment.end)
             segment.file.allocate(size)
             segment.file.synchronize()

@@ -51,32 +51,29 @@ from journal.errors import BorealError, CorruptData, NodeFatal
 from journal.event import (
     Block,
     EntryKind,
-    Event,
     Fragment,
     Outcome,
     Proposal,
     Verdict,
     Write,
     decode_entry,
-    decode_writes,
     encode_block,
     encode_fragment,
     encode_proposal,
-    encode_writes,
 )
 from journal.eventlog import EventLog
 from journal.large import LargeTransaction
 from journal.raftlog import RaftLog
 from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
 from journal.snapshot import Snapshot, load_snapshot, save_snapshot
-from journal.staging import StagedTransaction, Staging
+from journal.statemachine import Frontier, StateMachine, Subscriber
 from journal.synchronizer import Synchronizer, synchronizer_for
 from journal.transport import Peer, PeerTransport
 
 logger = logging.getLogger(__name__)
 
 Callback = Callable[[Verdict], None]
-Subscriber = Callable[[list[Event]], None]
+_PARTS_PER_SYNCHRONIZATION = 16
 
 
 @dataclass(frozen=True)
@@ -113,13 +110,6 @@ class ReplicaSettings:
     drain_seconds: float = 5.0
 
 
-class Frontier(NamedTuple):
-    """The last event that the subscribers have been given."""
-
-    position: int
-    commit_ts: int
-
-
 class TransactionStatus(enum.Enum):
     """What the journal can tell of a transaction id."""
 
@@ -147,7 +137,7 @@ class _Ordered(NamedTuple):
     term: int
     since: float
     timestamp: int
-    proposals: list[Proposal] | None
+    proposals: list[Proposal]
     callbacks: list[Callback | None]
 
 
@@ -178,22 +168,20 @@ class Replica:
         self._settings = settings
         self._address = address
         self._peers = peers or []
-        self._subscribers: list[Subscriber] = []
-        self._frontier_waiters: list[asyncio.Future[None]] = []
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._ordered: dict[int, _Ordered] = {}
         self._unordered: tuple[list[Proposal] | None, list[Callback | None], int] = (None, [], 0)
         self._room_waiters: deque[asyncio.Future[None]] = deque()
         self._applied = 0
-        self._frontier = Frontier(0, 0)
         self._turn_bytes = 0
         self._synchronizing = False
         self._synchronization_ended: asyncio.Future[None] | None = None
         self._scheduled = False
         self._running = False
         self._draining = False
-        self._large: Iterator[None] | None = None
+        self._large: tuple[Iterator[None], list[Callback | None], Verdict] | None = None
+        self._parts = 0
         self._compacting = False
         self._event_log_synced_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -258,11 +246,17 @@ class Replica:
             self._log.close()
             self._events.close()
 
-    def subscribe(self, subscriber: Subscriber) -> None:
+    def subscribe(self, subscriber: Subscriber, after: int | None = None) -> None:
         """Call `subscriber(events)` for every batch of events, in order, before the verdicts of its proposals.
 
-        A large event comes as several Events of one position, all but the last with `more` set, in several calls."""
-        self._subscribers.append(subscriber)
+        A large event comes as several Events of one position, all but the last with `more` set, in several calls.
+
+        Args:
+            subscriber: must not raise: an exception stops the node.
+            after: the position that the subscriber has already; what the event log holds beyond it is handed over
+                within this call. None: only what is published from now on.
+        """
+        self._machine.subscribe(subscriber, after)
 
     @property
     def entry_bytes_max(self) -> int:
@@ -276,7 +270,7 @@ class Replica:
     @property
     def frontier(self) -> Frontier:
         """The last event that subscribers have been given."""
-        return self._frontier
+        return self._machine.frontier
 
     @property
     def events(self) -> EventLog:
@@ -363,21 +357,20 @@ class Replica:
             return TransactionStatus.PENDING
         if any(p.txid == txid for ordered in self._ordered.values() for p in ordered.proposals or ()):
             return TransactionStatus.PENDING
-        if self._adjudicator.committed(txid) is None:
-            self._adjudicator.recall_window()
-        if self._adjudicator.committed(txid) is not None:
+        if self._machine.adjudicator.committed(txid) is None:
+            self._machine.adjudicator.recall_window()
+        if self._machine.adjudicator.committed(txid) is not None:
             return TransactionStatus.COMMITTED
         began_us = txid >> NODE_BITS
-        if began_us < self._adjudicator.commit_ts - self._settings.window_us or not self.is_leader:
+        if began_us < self._machine.adjudicator.commit_ts - self._settings.window_us or not self.is_leader:
             return TransactionStatus.UNKNOWN
         return TransactionStatus.ABORTED
 
     async def applied(self, position: int) -> None:
         """Wait until subscribers have been given this position."""
-        while self._frontier.position < position:
-            future: asyncio.Future[None] = self._loop.create_future()
-            self._frontier_waiters.append(future)
-            await future
+        if not self._running:
+            raise BorealError("the journal stopped")
+        await self._machine.reached(position)
 
     def _refusal(self) -> Verdict | None:
         settings = self._settings
@@ -404,7 +397,7 @@ class Replica:
             await future
         if not self._running or self._draining or not self._consensus.is_leader:
             return self._refusal()
-        if self._staging.bytes_count > settings.staged_bytes_max:
+        if self._machine.staging.bytes_count > settings.staged_bytes_max:
             return Verdict(Outcome.OVERLOADED, reason="too many large transactions at once")
         data = encode_fragment(fragment)
         self._waiting.append(_Waiting(data, None, refused))
@@ -487,12 +480,10 @@ class Replica:
         if self._ordered and not consensus.is_leader:
             self._give_up_old()
         now = self._loop.time()
-        if not self._compacting and (
-            self._log.bytes_kept > self._settings.compact_bytes
-            or (self._events.dirty and now - self._event_log_synced_at > self._settings.event_log_sync_seconds)
+        if self._log.bytes_kept > self._settings.compact_bytes or (
+            self._events.dirty and now - self._event_log_synced_at > self._settings.event_log_sync_seconds
         ):
-            self._compacting = True
-            self._spawn(self._housekeeping())
+            self._keep_house()
         alone_and_leading = not self._peers and self._ready.done()
         self._timer = self._loop.call_later(0.25 if alone_and_leading else self._tick_seconds, self._on_timer)
 
@@ -563,6 +554,9 @@ class Replica:
 
     def _on_ordered(self, index: int, term: int) -> None:
         proposals, callbacks, timestamp = self._unordered
+        if index in self._ordered:
+            # What this node put here in an earlier term was removed from its log, but perhaps not from every other.
+            self._answer(self._ordered.pop(index).callbacks, Verdict(Outcome.UNKNOWN, reason="the leader changed"))
         if proposals is not None:
             self._ordered[index] = _Ordered(term, self._loop.time(), timestamp, proposals, callbacks)
 
@@ -602,161 +596,67 @@ class Replica:
             self._ready.set_result(None)
 
     def _apply_entry(self, index: int, ordered: _Ordered | None) -> None:
+        machine = self._machine
+        entry, _, term = self._log.entry(index)
         callbacks: list[Callback | None] = []
-        if ordered is not None:
-            entry_term = self._log.entry(index)[2]
-            if ordered.term == entry_term and ordered.proposals is not None:
-                if len(ordered.proposals) == 1 and ordered.proposals[0].fragments:
-                    self._begin_large(index, ordered.proposals[0], ordered.timestamp, ordered.callbacks[0])
-                else:
-                    self._apply_block(index, ordered.timestamp, ordered.proposals, ordered.callbacks)
-                return
+        if ordered is not None and ordered.term == term:
+            # This node wrote the entry: what it says need not be decoded.
+            content: Block | Fragment | None = Block(self._settings.node, ordered.timestamp, ordered.proposals)
             callbacks = ordered.callbacks
-        decoded = decode_entry(self._log.entry(index)[0])
-        if isinstance(decoded, Fragment):
-            self._staging.add(index, decoded)
-        elif isinstance(decoded, Block):
-            for txid in decoded.abandoned:
-                self._staging.drop(txid)
-            if len(decoded.proposals) == 1 and decoded.proposals[0].fragments:
-                self._begin_large(index, decoded.proposals[0], decoded.timestamp, None)
-            elif decoded.proposals:
-                self._apply_block(index, decoded.timestamp, decoded.proposals, [None] * len(decoded.proposals))
-        verdict = Verdict(Outcome.NOT_LEADER, reason="another leader's entry took the place of this one")
+        else:
+            content = decode_entry(entry)
+            if ordered is not None:
+                self._answer(
+                    ordered.callbacks, Verdict(Outcome.NOT_LEADER, reason="another leader's entry took its place")
+                )
+        if isinstance(content, Fragment):
+            machine.stage(index, content)
+        elif isinstance(content, Block):
+            if content.abandoned:
+                machine.abandon(content.abandoned)
+            if len(content.proposals) == 1 and content.proposals[0].fragments:
+                verdict, parts = machine.conclude(index, content.timestamp, content.proposals[0])
+                if parts is None:
+                    self._answer(callbacks, verdict)
+                else:
+                    self._large = (parts, callbacks, verdict)
+                    self._continue_large()
+            elif content.proposals:
+                verdicts = machine.apply(index, content.timestamp, content.proposals)
+                self.clock.observe(machine.frontier.commit_ts)
+                for callback, verdict in zip(callbacks, verdicts, strict=False):
+                    self._answer((callback,), verdict)
+
+    def _answer(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
+        """A caller's exception is the caller's: nothing here depends on it."""
         for callback in callbacks:
             if callback is not None:
-                self._answer(callback, verdict)
-
-    def _apply_block(
-        self, index: int, timestamp: int, proposals: list[Proposal], callbacks: list[Callback | None]
-    ) -> None:
-        adjudicator = self._adjudicator
-        judge = adjudicator.judge
-        events: list[Event] = []
-        verdicts: list[Verdict] = []
-        for proposal in proposals:
-            before = adjudicator.position
-            # A fragmented proposal is alone in its block; one that is not finds no fragments and is refused.
-            verdict = judge(proposal, timestamp)
-            verdicts.append(verdict)
-            if adjudicator.position == before:
-                continue
-            bulk = adjudicator.is_bulk(proposal, None)
-            events.append(
-                Event(
-                    verdict.position,
-                    verdict.commit_ts,
-                    proposal.txid,
-                    proposal.provenance,
-                    proposal.catalog_changes,
-                    proposal.locks,
-                    0,
-                    False,
-                    adjudicator.bulk_relations(proposal, None) if bulk else [],
-                    bulk,
-                    proposal.writes,
-                )
-            )
-        if events:
-            self._events.append(index, events)
-            self._publish(events)
-            self.clock.observe(adjudicator.commit_ts)
-        if len(self._staging):
-            self._staging.expire(adjudicator.commit_ts - self._settings.window_us)
-        for callback, verdict in zip(callbacks, verdicts, strict=True):
-            if callback is not None:
-                self._answer(callback, verdict)
-
-    def _answer(self, callback: Callback, verdict: Verdict) -> None:
-        """A caller's exception is the caller's: nothing here depends on it."""
-        try:
-            callback(verdict)
-        except Exception as error:
-            self._loop.call_exception_handler({"message": "verdict callback failed", "exception": error})
-
-    def _begin_large(self, index: int, proposal: Proposal, timestamp: int, callback: Callback | None) -> None:
-        staged = self._staging.get(proposal.txid)
-        before = self._adjudicator.position
-        verdict = self._adjudicator.judge(proposal, timestamp, staged)
-        if self._adjudicator.position == before or staged is None:
-            self._staging.drop(proposal.txid)
-            if callback is not None:
-                self._answer(callback, verdict)
-            return
-        self._large = self._large_parts(index, proposal, staged, verdict, callback)
-        self._continue_large()
+                try:
+                    callback(verdict)
+                except Exception as error:
+                    self._loop.call_exception_handler({"message": "verdict callback failed", "exception": error})
 
     def _continue_large(self) -> None:
-        """Publish one part, then let others have the loop."""
+        """Publish one part of a large event, then let others have the loop."""
         if not self._running or self._large is None:
             return
+        parts, callbacks, verdict = self._large
         try:
-            if next(self._large, self) is None:
+            if next(parts, self) is None:
+                self._parts += 1
+                if self._parts % _PARTS_PER_SYNCHRONIZATION == 0:
+                    self._keep_house()
                 self._loop.call_soon(self._continue_large)
                 return
             self._large = None
             self._applied += 1
             self._ordered.pop(self._applied, None)
+            self.clock.observe(verdict.commit_ts)
+            self._answer(callbacks, verdict)
             self._apply()
             self._wake()
         except BaseException as error:
             self._fail(error)
-
-    def _large_parts(
-        self, index: int, proposal: Proposal, staged: StagedTransaction, verdict: Verdict, callback: Callback | None
-    ) -> Iterator[None]:
-        adjudicator = self._adjudicator
-        bulk = adjudicator.is_bulk(proposal, staged)
-        relations = adjudicator.bulk_relations(proposal, staged) if bulk else []
-        for part, fragment in enumerate(staged.fragments()):
-            event = Event(
-                verdict.position,
-                verdict.commit_ts,
-                proposal.txid,
-                proposal.provenance,
-                [] if part else proposal.catalog_changes,
-                [] if bulk else fragment.locks,
-                part,
-                True,
-                [] if part else relations,
-                bulk,
-                decode_writes(fragment.packed),
-            )
-            self._events.append_part(index, event, fragment.packed)
-            self._publish([event])
-            yield
-        last = Event(
-            verdict.position,
-            verdict.commit_ts,
-            proposal.txid,
-            proposal.provenance,
-            [],
-            proposal.locks,
-            staged.fragments_count,
-            False,
-            [],
-            bulk,
-            proposal.writes,
-        )
-        self._events.append_part(index, last, encode_writes(proposal.writes))
-        self._publish([last])
-        self.clock.observe(verdict.commit_ts)
-        self._staging.drop(proposal.txid)
-        if callback is not None:
-            self._answer(callback, verdict)
-
-    def _publish(self, events: list[Event]) -> None:
-        for subscriber in self._subscribers:
-            subscriber(events)
-        last = events[-1]
-        if last.more:
-            return
-        self._frontier = Frontier(last.position, last.commit_ts)
-        if self._frontier_waiters:
-            waiters, self._frontier_waiters = self._frontier_waiters, []
-            for future in waiters:
-                if not future.done():
-                    future.set_result(None)
 
     # ---- recovery and compaction ------------------------------------------------------------------------------------
 
@@ -780,7 +680,7 @@ class Replica:
                 f"{self._applied}"
             )
         log.commit_floor = self._applied
-        self._adjudicator = Adjudicator(
+        adjudicator = Adjudicator(
             position=events.position,
             commit_ts=events.commit_ts,
             window_us=settings.window_us,
@@ -790,8 +690,7 @@ class Replica:
         self.clock.observe(events.commit_ts)
         # An id that was used before would get the old transaction's verdict: never reuse one, even if the clock went back.
         self.transaction_ids.observe(events.commit_ts << NODE_BITS)
-        self._frontier = Frontier(events.position, events.commit_ts)
-        self._staging = Staging(self._load_fragment)
+        self._machine = StateMachine(events, adjudicator, self._load_fragment)
         self._restage()
 
     def _restage(self) -> None:
@@ -803,11 +702,10 @@ class Replica:
         for index in sorted(indices):
             decoded = decode_entry(self._log.entry(index)[0])
             if isinstance(decoded, Fragment):
-                self._staging.add(index, decoded)
+                self._machine.stage(index, decoded)
             elif isinstance(decoded, Block):
-                for txid in [*decoded.abandoned, *(proposal.txid for proposal in decoded.proposals)]:
-                    self._staging.drop(txid)
-        self._staging.expire(self._adjudicator.commit_ts - self._settings.window_us)
+                self._machine.abandon([*decoded.abandoned, *(proposal.txid for proposal in decoded.proposals)])
+        self._machine.expire()
 
     def _load_fragment(self, index: int) -> Fragment:
         fragment = decode_entry(self._log.entry(index)[0])
@@ -815,11 +713,16 @@ class Replica:
             raise NodeFatal(f"Raft entry {index} should be a fragment")
         return fragment
 
+    def _keep_house(self) -> None:
+        if not self._compacting:
+            self._compacting = True
+            self._spawn(self._housekeeping())
+
     async def _housekeeping(self) -> None:
         """Synchronize the event log, then drop what the Raft log need not keep. The disk's part runs in a thread."""
         try:
             applied = self._applied
-            staged_from = self._staging.oldest_index()
+            staged_from = self._machine.staging.oldest_index()
             state = Snapshot(
                 SNAPSHOT_VERSION,
                 applied,
@@ -890,10 +793,7 @@ class Replica:
                     self._loop.call_soon(callback, unknown)
         while self._room_waiters:
             self._let_in()
-        for future in self._frontier_waiters:
-            if not future.done():
-                future.set_exception(BorealError(reason))
-        self._frontier_waiters.clear()
+        self._machine.stop(BorealError(reason))
 
     async def _close(self, outcome: Outcome, reason: str) -> None:
         self._running = False

@@ -170,7 +170,7 @@ def test_large_transaction_is_atomic_and_in_parts() -> None:
         assert (loser.outcome, loser.winner) == (Outcome.CONFLICT, 2)
         again = await replica.propose_large(Proposal(4, verdict.commit_ts - 1), [writes])
         assert (again.outcome, again.winner) == (Outcome.CONFLICT, 2)
-        assert len(replica._staging) == 0
+        assert len(replica._machine.staging) == 0
         assert list(replica.events.verify())[-1] == 2
         await replica.stop()
         replica, _ = await started(simulated(disk))
@@ -212,7 +212,7 @@ def test_too_large_and_abandoned_leave_nothing_behind() -> None:
         assert await large.add(writes[:100])
         large.abandon()
         assert (await replica.submit(put(3, 0, b"a"))).committed
-        assert len(replica._staging) == 0
+        assert len(replica._machine.staging) == 0
         assert view.position == 1
         await replica.stop()
 
@@ -227,10 +227,10 @@ def test_fragments_survive_a_restart_until_concluded() -> None:
         large = replica.begin_large(1, 0)
         await large.add([(PREFIX + b"%05d" % number, b"x" * 100, 0) for number in range(200)])
         await replica.submit(put(2, 0, b"other"))
-        count = replica._staging.get(1).fragments_count  # type: ignore[union-attr]
+        count = replica._machine.staging.get(1).fragments_count  # type: ignore[union-attr]
         await replica.stop()
         replica, view = await started(simulated(disk))
-        assert replica._staging.get(1).fragments_count == count  # type: ignore[union-attr]
+        assert replica._machine.staging.get(1).fragments_count == count  # type: ignore[union-attr]
         verdict = await replica.submit(Proposal(1, 0, fragments=count))
         assert verdict.committed
         assert len(view.rows) == 200
