@@ -26,7 +26,7 @@ SSL_REQUEST = 80877103
 GSSENC_REQUEST = 80877104
 
 STARTUP_BYTES_MAX = 10_000
-"""Longest start-up packet, counted like PostgreSQL: with its length word."""
+"""Longest start-up packet, counted like PostgreSQL: without its length word."""
 
 _HEADER = Struct("!cI").pack
 _UINT16 = Struct("!H")

@@ -47,7 +47,9 @@ class ClientStart(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._channel: TlsChannel | None = None
         self._direct = False
-        self._encryption_refused = False  # GSS or TLS was answered with N; both may be asked for once
+        # Each request is answered once; after one, the other may be tried, and after TLS neither.
+        self._ssl_answered = False
+        self._gss_answered = False
         self._buffer = b""
         self._startup: Startup | None = None
         self._method = ""
@@ -70,7 +72,7 @@ class ClientStart(asyncio.Protocol):
         if self._done:
             return
         try:
-            if self._channel is None and not self._buffer and data[0] == FIRST_BYTE and not self._encryption_refused:
+            if self._channel is None and not self._buffer and data[0] == FIRST_BYTE and self._nothing_answered():
                 self._begin_direct_tls()
             if self._done:
                 return
@@ -86,6 +88,9 @@ class ClientStart(asyncio.Protocol):
         self._done = True
         self._deadline.cancel()
         self._listener.left(self)
+
+    def _nothing_answered(self) -> bool:
+        return self._startup is None and not (self._ssl_answered or self._gss_answered)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -134,7 +139,7 @@ class ClientStart(asyncio.Protocol):
         if len(self._buffer) < 4:
             return None
         (length,) = _LENGTH(self._buffer)
-        if length < 8 or length > messages.STARTUP_BYTES_MAX:
+        if length < 8 or length - 4 > messages.STARTUP_BYTES_MAX:
             logger.info("a connection began with a packet of impossible length %d", length)
             self._close()
             return None
@@ -209,30 +214,40 @@ class ClientStart(asyncio.Protocol):
             if len(packet) == 12:
                 self._listener.registry.cancel(*_CANCEL(packet, 4))
             self._close()
-        elif code == messages.SSL_REQUEST and self._channel is None:
+        elif code == messages.SSL_REQUEST and not self._ssl_answered:
+            self._ssl_answered = True
             self._ssl_request()
-        elif code == messages.GSSENC_REQUEST and self._channel is None:
-            self._write(b"N")
+        elif code == messages.GSSENC_REQUEST and not self._gss_answered:
+            self._gss_answered = True
+            self._refuse_encryption("GSSAPI encryption request")
         else:
             self._startup_message(code, packet)
 
     def _ssl_request(self) -> None:
         tls = self._listener.tls
         if tls is None or self._is_local():
-            self._encryption_refused = True
-            self._write(b"N")
+            self._refuse_encryption("SSL request")
             return
+        self._refuse_early_bytes("SSL request")
+        self._gss_answered = True
+        self._write(b"S")
+        self._channel = TlsChannel(tls.context)
+
+    def _refuse_encryption(self, request: str) -> None:
+        self._write(b"N")
+        self._refuse_early_bytes(request)
+
+    def _refuse_early_bytes(self, request: str) -> None:
+        """Plaintext behind a request for encryption may be an attacker's, slipped in before the handshake
+        (CVE-2021-23214). Clients wait for the answer."""
         if self._buffer:
-            # Plaintext that an attacker may have slipped in before the handshake (CVE-2021-23214).
             raise SqlError(
                 "08P01",
-                "received unencrypted data after SSL request",
+                f"received unencrypted data after {request}",
                 detail="This could be either a client-software bug or evidence of an attempted "
                 "man-in-the-middle attack.",
                 severity="FATAL",
             )
-        self._write(b"S")
-        self._channel = TlsChannel(tls.context)
 
     def _startup_message(self, code: int, packet: bytes) -> None:
         major, minor = code >> 16, code & 0xFFFF
