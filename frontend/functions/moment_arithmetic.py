@@ -177,10 +177,9 @@ def float_to_timestamptz(value: float) -> int:
     if value != value:
         raise SqlError("22008", "timestamp cannot be NaN")
     seconds = value - 946684800
-    microseconds = round(seconds * MICROSECONDS_PER_SECOND)
     try:
-        return check_timestamp(microseconds)
-    except SqlError:
+        return check_timestamp(round(seconds * MICROSECONDS_PER_SECOND))
+    except (SqlError, OverflowError):
         raise SqlError("22008", f'timestamp out of range: "{value:g}"') from None
 
 

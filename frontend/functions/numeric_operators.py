@@ -341,6 +341,8 @@ def numeric_natural_logarithm(value: Decimal) -> Decimal:
 def numeric_logarithm(base: Decimal, value: Decimal) -> Decimal:
     if base.is_nan() or value.is_nan():
         return NAN
+    if NEGATIVE_INFINITY in (base, value):
+        raise SqlError("2201E", "cannot take logarithm of a negative number")
     _check_logarithm(base)
     _check_logarithm(value)
     if base.is_infinite():

@@ -175,6 +175,8 @@ def cast_implementation(path: CastPath) -> ScalarImplementation:
         implementation = SCALARS.get(path.signature)
         if implementation is None:
             raise unsupported(f"cast from type {sql_name(path.source)} to type {sql_name(path.target)}")
+        if path.source == oids.INT2 and path.target in _UNSIGNED:  # through int4, whose sign bit oid reads as a digit
+            return ScalarImplementation(_to_unsigned, "({0} & 4294967295)")
         return implementation
     if path.method == "array":
         assert path.element is not None

@@ -108,6 +108,16 @@ def format_float8(value: float, extra_float_digits: int = 1) -> str:
     return format(value, f".{max(15 + extra_float_digits, 1)}g")
 
 
+def _reads_back(candidate: float, value: float) -> bool:
+    """Whether the nearest float32 of a candidate, and of what is next to it, is the value."""
+    if candidate == value:
+        return True
+    return (
+        round_to_float4(math.nextafter(candidate, math.inf)) == value
+        and round_to_float4(math.nextafter(candidate, -math.inf)) == value
+    )
+
+
 def _is_midpoint(text: str, value: float) -> bool:
     return not math.isinf(value) and abs(Decimal(text) - Decimal(value)) * 2 == Decimal(math.ulp(value))
 
@@ -132,7 +142,7 @@ def format_float4(value: float, extra_float_digits: int = 1) -> str:
         return format(value, f".{max(6 + extra_float_digits, 1)}g")
     for digits in _DIGITS_TRIED if abs(value) >= _FLOAT4_NORMAL_MIN else range(1, 10):
         text = format(value, f".{digits}g")
-        if round_to_float4(float(text)) == value:
+        if _reads_back(float(text), value):
             break
     mantissa, _, exponent = f"{float(text):.{digits - 1}e}".partition("e")
     if -5 < int(exponent) < 6:

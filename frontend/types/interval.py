@@ -77,7 +77,7 @@ _RANGE_NAMES = {mask: name.lower() for name, mask in _RANGES.items()}
 _FIELD = re.compile(
     r"""\s+
     |(?P<time>[+-]?\s*\d+:\d*(?::\d*)?(?:\.\d*)?)
-    |(?P<months>[+-]?\s*\d+-\d+)
+    |(?P<months>[+-]?\s*\d+-\d+(?![-\d]))
     |(?P<number>[+-]?\s*(?:\d+\.?\d*|\.\d+))
     |(?P<word>[a-z]+)
     |(?P<ignored>[@,])""",

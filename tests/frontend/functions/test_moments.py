@@ -77,6 +77,8 @@ def test_every_registered_function_of_moments(connection: psycopg.Connection[Any
             continue
         if len(names) == 2 and names[1] == "int4" and names[0] == catalogue.type_name(proc.result_type) != "date":
             continue  # length coercion functions: their second argument is a type modifier
+        if proc.name.startswith("in_range"):
+            continue
         rows = list(itertools.product(*(VALUES[name] for name in names)))
         cases[signature] = rows if len(rows) <= 90 else generator.sample(rows, 90)
     assert len(cases) > 150
