@@ -103,7 +103,6 @@ def test_psycopg(boreal: Server, shop: str) -> None:
         connection.rollback()
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             connection.execute("INSERT INTO purchase (id, customer) VALUES (99, -1)")
-            connection.commit()
         connection.rollback()
         with pytest.raises(psycopg.errors.CheckViolation):
             connection.execute("UPDATE customer SET balance = -1")
@@ -150,12 +149,17 @@ def test_psycopg_server_side_cursor_pipeline_and_copy(boreal: Server, shop: str)
                 cursor.execute("UPDATE purchase SET total = %s WHERE id = %s", (float(number), number))
             cursor.execute("SELECT sum(total) FROM purchase WHERE id < 20")
             assert cursor.fetchone() == (190.0,)
-        with pytest.raises(psycopg.errors.UndefinedTable), connection.pipeline():
-            connection.execute("SELECT 1")
-            connection.execute("SELECT * FROM missing")
-            connection.execute("SELECT 2")
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            fail_in_pipeline(connection)
         connection.rollback()
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def fail_in_pipeline(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    with connection.pipeline():
+        connection.execute("SELECT 1")
+        connection.execute("SELECT * FROM missing")
+        connection.execute("SELECT 2")
 
 
 def test_psycopg_async(boreal: Server, shop: str) -> None:
