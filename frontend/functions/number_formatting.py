@@ -17,7 +17,7 @@ from functools import lru_cache
 from math import isinf, isnan
 
 from frontend.errors import SqlError
-from frontend.functions.numeric_division import EXACT
+from frontend.functions.numeric_division import EXACT, SIGNIFICANT_DIGITS_MIN
 from frontend.functions.registry import scalar
 
 INTEGER_DIGITS_MAX = 15  # Roman numerals are written into this width
@@ -551,5 +551,6 @@ def to_number(text: str, template_text: str) -> Decimal | None:
         )
     value = EXACT.create_decimal(digits)
     if template.shift:
-        value = EXACT.divide(value, Decimal(10) ** template.shift)
+        value = EXACT.scaleb(value, -template.shift)
+        value = EXACT.quantize(value, Decimal((0, (1,), -(SIGNIFICANT_DIGITS_MIN + template.shift))))
     return value
