@@ -40,6 +40,9 @@ _GREGORIAN = frozenset(
     {"DDD", "DD", "D", "DAY", "DY", "MM", "MONTH", "MON", "RM", "WW", "W", "Y,YYY", "YYYY", "YYY", "YY", "Y"}
 )
 _ISO = frozenset({"IDDD", "ID", "IW", "IYYY", "IYY", "IY", "I"})
+_FIELD_OF = {
+    "HH24": "hour", "MI": "minute", "SS": "second", "MM": "month", "DD": "day", "IW": "week", "WW": "week",
+}  # fmt: skip
 _NOT_DIGITS = frozenset(
     {"A.D.", "A.M.", "AD", "AM", "B.C.", "BC", "DAY", "DY", "FX", "MONTH", "MON", "OF", "P.M.", "PM", "RM", "TZ", "TZH"}
 )
@@ -225,12 +228,7 @@ class _Reader:
                 self.set("hour", self.integer(place, 2)[0], node)
                 found.clock12 = True
             case "HH24" | "MI" | "SS" | "MM" | "DD" | "WW" | "CC" | "TZM" | "IW":
-                name = {"HH24": "hour", "MI": "minute", "SS": "second", "MM": "month", "DD": "day", "IW": "week"}
-                self.set(
-                    name.get(node.pattern, {"WW": "week"}.get(node.pattern, node.pattern)),
-                    self.integer(place, 2)[0],
-                    node,
-                )
+                self.set(_FIELD_OF.get(node.pattern, node.pattern), self.integer(place, 2)[0], node)
             case "SSSS" | "SSSSS":
                 self.set("SSSS", self.integer(place, len(node.key))[0], node)
             case "MS" | "US" | "FF1" | "FF2" | "FF3" | "FF4" | "FF5" | "FF6":
@@ -292,7 +290,7 @@ class _Reader:
             return
         width = len(node.pattern)
         value, length = self.integer(place, width)
-        if length < 4 and width < 4 or length < 4:
+        if length < 4 and width < 4:
             value = _adjusted_year(value)
         self.set("year", value, node)
         self.found.year_digits = width
