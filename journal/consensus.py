@@ -1,4 +1,4 @@
-"""pysyncobj, held by its two public extension points and by five of its private ones.
+"""pysyncobj, held by its two public extension points and by a few of its private ones.
 
 `Consensus` is a SyncObj that orders opaque entries and does nothing else: no commands of its own, no pickling, no
 threads, no files. Everything that depends on pysyncobj's inside is in this module, and `_require` refuses to start if a
@@ -13,6 +13,8 @@ What is replaced, and why:
 | __applyLogEntries         | only moves the index. The owner applies entries, once they are durable here, so that    |
 |                           | the disk works on the next block meanwhile; and an exception in apply cannot be retried |
 | _checkCommandsToApply     | takes entries from the owner, without a queue, a lock and a pipe write for each         |
+| __sendAppendEntries       | leaves out peers that lag behind the compacted log                                     |
+| __onNodeConnected         | begins anew with a peer that was away                                                  |
 | __tryLogCompaction        | nothing: the owner compacts the log                                                     |
 | __generateRaftTimeout     | the environment's randomness                                                            |
 | monotonicTime (global)    | the environment's clock                                                                 |
@@ -27,6 +29,7 @@ election timeout, measured on their clocks, so with a drift allowance the leader
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +42,8 @@ from journal.errors import NodeFatal
 from journal.raftlog import RaftLog
 from journal.transport import Message, PeerTransport
 
+logger = logging.getLogger(__name__)
+
 LEASE_SHARE = 0.8
 """The part of the minimum election timeout that a lease lasts: allows clocks to drift apart by a fifth."""
 
@@ -47,6 +52,7 @@ _PRIVATE = (
     "_SyncObj__tryLogCompaction",
     "_SyncObj__generateRaftTimeout",
     "_SyncObj__sendAppendEntries",
+    "_SyncObj__onNodeConnected",
     "_checkCommandsToApply",
 )
 
@@ -76,7 +82,13 @@ def _require() -> None:
         raise NodeFatal(f"this version of pysyncobj is not known: it lacks {', '.join(missing)}")
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not the report that applied entries are truncated: the log makes that harmless (see `journal.raftlog`)."""
+    return "truncating already-applied log entries" not in str(record.msg)
+
+
 _require()
+pysyncobj.syncobj.logger.addFilter(_is_news)
 pysyncobj.syncobj.monotonicTime = _monotonic
 pysyncobj.syncobj.createJournal = _create_journal
 
@@ -196,6 +208,22 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self.committed_index = committed
         self._SyncObj__raftLastApplied = committed
         return True
+
+    def _SyncObj__sendAppendEntries(self) -> None:
+        """Leave out peers that need entries which are compacted away: pysyncobj would offer them its own snapshot, in a
+        loop. They are provisioned from a peer's feed, and come back by connecting anew."""
+        first = self._log.first_index
+        for node in [*self._SyncObj__connectedNodes]:
+            if self._SyncObj__raftNextIndex.get(node, first + 1) <= first and len(self._log) > 1:
+                logger.error("%s lags behind the compacted Raft log (it begins at %d)", node.id, first)
+                self._SyncObj__connectedNodes.discard(node)
+        super()._SyncObj__sendAppendEntries()
+
+    def _SyncObj__onNodeConnected(self, node: Node) -> None:
+        if node in self._SyncObj__raftNextIndex:
+            # Whatever was sent on the old connection may be lost; the peer will say what it has.
+            self._SyncObj__raftNextIndex[node] = self._log.last_index + 1
+        super()._SyncObj__onNodeConnected(node)
 
     def _SyncObj__tryLogCompaction(self) -> None:
         return

@@ -297,7 +297,8 @@ class Replica:
     def propose(self, proposal: Proposal, callback: Callback) -> None:
         """Order a proposal; `callback(verdict)` follows in the loop's thread, never from within this call.
 
-        Larger ones than one entry are cut into fragments."""
+        The proposal and its lists belong to the journal from now on: they become the event. Larger ones than one entry
+        are cut into fragments."""
         data = encode_proposal(proposal)
         refusal = self._refusal()
         if refusal is not None:

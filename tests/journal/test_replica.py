@@ -290,6 +290,26 @@ def test_feed_follows_from_any_position() -> None:
     run(work())
 
 
+def test_a_subscriber_catches_up_from_the_event_log() -> None:
+    async def work() -> None:
+        replica, view = await started(simulated(SimulatedDisk()))
+        await replica.propose_large(Proposal(1, 0), [[(PREFIX + b"%05d" % n, b"x" * 50, 0) for n in range(500)]])
+        for number in range(2, 12):
+            await replica.submit(put(number, replica.frontier.commit_ts, b"k%d" % number))
+        late = View()
+        late.position = 0
+        replica.subscribe(late, after=0)
+        assert (late.position, late.rows) == (11, view.rows)
+        later = View()
+        later.position = 5
+        replica.subscribe(later, after=5)
+        await replica.submit(put(12, replica.frontier.commit_ts, b"last"))
+        assert late.position == later.position == view.position == 12
+        await replica.stop()
+
+    run(work())
+
+
 def test_waiting_proposals_are_bounded() -> None:
     settings = ReplicaSettings(directory="/j", waiting_proposals_max=10)
 
@@ -600,5 +620,26 @@ def test_a_minority_does_not_commit() -> None:
         await cluster.commit(3)
         verdict = await pending
         assert verdict.outcome in (Outcome.COMMITTED, Outcome.NOT_LEADER)
+
+    three(work)
+
+
+def test_a_peer_that_lags_behind_the_compacted_log_is_left_out() -> None:
+    async def work(cluster: Cluster) -> None:
+        await cluster.commit(1)
+        leader = await cluster.leader()
+        number = next(key for key, replica in cluster.replicas.items() if replica is not leader)
+        await cluster.crash(number, Loss.NOTHING)
+        for txid in range(2, 40):
+            await leader.submit(Proposal(txid, leader.frontier.commit_ts, [(PREFIX + b"%d" % txid, b"x" * 100_000, 0)]))
+        leader._log.compact(leader._log.last_index)
+        assert leader._log.first_index > 5
+        await cluster.start(number)
+        last = await cluster.commit(100)
+        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.5)
+        assert asyncio.get_running_loop().time() - began < 0.7  # the loop is not kept busy
+        assert (await cluster.leader()).frontier.position == last.position
+        assert cluster.replicas[number].frontier.position <= 1
 
     three(work)

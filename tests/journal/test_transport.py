@@ -1,0 +1,194 @@
+"""The transport: nothing leaves before `release`, strangers stay out, acknowledgements of another term do not count.
+
+Goal: persist-before-send and authentication. Method: two transports over loopback, with and without TLS, and a raw
+socket that says what it should not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from journal.environment import real_environment
+from journal.transport import Peer, PeerTransport, _encode, _Hello
+from tests.journal.test_replica import free_ports
+
+HEARTBEAT: dict[str, Any] = {"type": "append_entries", "term": 3, "commit_index": 1, "entries": [(b"x", 2, 3)]}
+ACKNOWLEDGEMENT = {"type": "next_node_idx", "next_node_idx": 3, "reset": False, "success": True}
+
+
+class End:
+    """One transport and what it delivered."""
+
+    def __init__(self, own: Peer, other: Peer, term: int, **options: Any) -> None:
+        self.received: list[dict[str, Any]] = []
+        self.settled = 0
+        self.transport = PeerTransport(real_environment(), "test", own, [other], wake=lambda: None, **options)
+        self.transport.attach(lambda: term, lambda message: message["type"] != "request_vote")
+        self.transport.setOnMessageReceivedCallback(lambda node, message: self.received.append(message))
+        self.node = self.transport.nodes[other.name]
+
+    def settle(self) -> None:
+        self.settled += 1
+
+    async def deliver(self, seconds: float = 0.4) -> list[dict[str, Any]]:
+        end = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < end and not self.received:
+            await asyncio.sleep(0.01)
+            self.transport.deliver(self.settle)
+        return self.received
+
+
+def pair(
+    work: Callable[[End, End], Awaitable[None]], terms: tuple[int, int] = (3, 3), options: tuple[Any, Any] = ({}, {})
+) -> None:
+    async def main() -> None:
+        ports = free_ports(2)
+        peers = [Peer(f"node-{number}", "127.0.0.1", ports[number]) for number in range(2)]
+        ends = [End(peers[each], peers[1 - each], terms[each], **options[each]) for each in range(2)]
+        for end in ends:
+            await end.transport.start()
+        for _ in range(1000):
+            if all(end.transport._writers for end in ends):
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(work(*ends), 20)
+        for end in ends:
+            await end.transport.stop()
+
+    uvloop.run(main())
+
+
+def test_nothing_leaves_before_release() -> None:
+    async def work(left: End, right: End) -> None:
+        assert left.transport.send(left.node, HEARTBEAT)
+        assert await right.deliver(0.1) == []
+        left.transport.release()
+        received = await right.deliver()
+        assert received[0]["entries"] == [[b"x", 2, 3]]
+        assert right.settled == 1
+        # The acknowledgement echoes when the heartbeat was sent: what the lease counts from.
+        before = real_environment().clock.monotonic()
+        right.transport.send(right.node, ACKNOWLEDGEMENT)
+        right.transport.release()
+        assert (await left.deliver())[0]["type"] == "next_node_idx"
+        assert left.transport.acknowledged["node-1"] < before
+
+    pair(work)
+
+
+def test_an_acknowledgement_of_another_term_is_dropped() -> None:
+    async def work(left: End, right: End) -> None:
+        right.transport.send(right.node, ACKNOWLEDGEMENT)
+        right.transport.release()
+        assert await left.deliver(0.2) == []
+        assert left.transport.acknowledged == {}
+
+    pair(work, terms=(4, 3))
+
+
+def test_only_raft_messages_pass() -> None:
+    async def work(left: End, right: End) -> None:
+        assert not left.transport.send(left.node, {"type": "apply_command", "command": b"x"})
+        assert not left.transport.send(left.node, {"type": "append_entries", "serialized": b"x"})
+        left.transport.send(left.node, {"type": "request_vote", "term": 4})
+        left.transport.release()
+        assert await right.deliver(0.2) == []
+
+    pair(work)
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [_Hello(99, "test", "node-0"), _Hello(1, "another", "node-0"), _Hello(1, "test", "stranger"), ["no", "hello"]],
+)
+def test_strangers_are_refused(hello: object) -> None:
+    async def work(left: End, right: End) -> None:
+        port = right.transport._own.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for frame in (_encode(hello), _encode((0.0, 3, HEARTBEAT))):
+            writer.write(len(frame).to_bytes(4, "big") + frame)
+        assert await reader.read() == b""
+        assert await right.deliver(0.1) == []
+        writer.close()
+
+    pair(work)
+
+
+def test_an_oversized_frame_closes_the_connection() -> None:
+    async def work(left: End, right: End) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", right.transport._own.port)
+        writer.write(b"\xff" * 100)
+        assert await reader.read() == b""
+        writer.close()
+
+    pair(work)
+
+
+def authority(directory: Path) -> Callable[[str], tuple[ssl.SSLContext, ssl.SSLContext]]:
+    """A certificate authority; returns a maker of (server, client) contexts for a node name."""
+    now = datetime.datetime.now(datetime.UTC)
+    root_key = ec.generate_private_key(ec.SECP256R1())
+    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+
+    def certificate(name: x509.Name, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> bytes:
+        builder = x509.CertificateBuilder(root_name, name, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(root_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    root = directory / "root.pem"
+    root.write_bytes(certificate(root_name, root_key, x509.BasicConstraints(ca=True, path_length=None)))
+
+    def contexts(name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        both = directory / f"{name}.pem"
+        both.write_bytes(
+            certificate(subject, key, x509.SubjectAlternativeName(names))
+            + key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        made = []
+        for purpose in (ssl.Purpose.CLIENT_AUTH, ssl.Purpose.SERVER_AUTH):
+            context = ssl.create_default_context(purpose, cafile=str(root))
+            context.load_cert_chain(both)
+            context.verify_mode = ssl.CERT_REQUIRED
+            made.append(context)
+        return made[0], made[1]
+
+    return contexts
+
+
+def test_mutual_tls_and_a_certificate_of_another_name(tmp_path: Path) -> None:
+    contexts = authority(tmp_path)
+    options = []
+    for name in ("node-0", "impostor"):
+        server, client = contexts(name)
+        options.append({"server_tls": server, "client_tls": client})
+
+    async def work(left: End, right: End) -> None:
+        left.transport.send(left.node, HEARTBEAT)
+        left.transport.release()
+        assert (await right.deliver())[0]["type"] == "append_entries"
+        # The other's certificate says that it is not node-1.
+        right.transport.send(right.node, HEARTBEAT)
+        right.transport.release()
+        assert await left.deliver(0.3) == []
+
+    pair(work, options=(options[0], options[1]))
