@@ -78,7 +78,7 @@ _FIELD = re.compile(
     r"""\s+
     |(?P<time>[+-]?\s*\d+:\d*(?::\d*)?(?:\.\d*)?)
     |(?P<months>[+-]?\s*\d+-\d+(?![-\d]))
-    |(?P<number>[+-]?\s*(?:\d+\.?\d*|\.\d+))
+    |(?P<number>[+-]?\s*(?:\d+\.?\d*|\.\d+)(?![\d.]*-\d))
     |(?P<word>[a-z]+)
     |(?P<ignored>[@,])""",
     re.VERBOSE | re.ASCII,
