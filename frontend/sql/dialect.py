@@ -107,13 +107,14 @@ _NUMBER = re.compile(
     r"|(?:\d(?:_?\d)*(?:\.(?!\.)(?:\d(?:_?\d)*)?)?|\.\d(?:_?\d)*)(?:[eE][+-]?\d(?:_?\d)*)?",
     re.ASCII,
 )
-_WORD_CHARACTERS = re.compile(r"[\w$]*")
+_WORD_CHARACTERS = re.compile(r"[\w$\x80-\U0010ffff]*")
 _DOLLAR_QUOTE = re.compile(r"\$(?:[^\W\d][\w]*)?\$")
+_NO_DOLLAR_QUOTE = re.compile(r"(?<![\w$])\$(?![A-Za-z_$])")
 # what sqlglot must not see: characters that only Python takes for white space, digits or control
-_MASKED = re.compile(r"[^\x00-\x7f]|[\x00-\x08\x0e-\x1f]")
-_CONTINUATION = re.compile(r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*")
+_MASKED = re.compile(r"[^\x00-\x7f]|[\x00-\x08\x0b\x0e-\x1f]")
+_CONTINUATION = re.compile(r"[ \t\f]*(?:--[^\n\r]*)?[\n\r](?:[ \t\n\r\f]|--[^\n\r]*[\n\r])*")
 _ESCAPE = re.compile(r"''|\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
-_STRING_PREFIX = re.compile(r"(?<![\w$])(?:[bBxXnNeE]|[uU]&)\Z")
+_STRING_PREFIX = re.compile(r"(?<![\w$\x80-\U0010ffff])(?:[bBxXeE]|[uU]&)\Z")
 _CONTROL_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _UPPER_TO_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -121,7 +122,7 @@ _UPPER_TO_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 class Tokens:
     """The tokens of a text as parallel lists, ended by some of type EOF; `starts` and `ends` are 0-based offsets."""
 
-    __slots__ = ("ends", "starts", "text", "types", "values")
+    __slots__ = ("ends", "failure", "starts", "text", "types", "values")
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -129,6 +130,7 @@ class Tokens:
         self.values: list[str] = []
         self.starts: list[int] = []
         self.ends: list[int] = []
+        self.failure: SqlError | None = None
 
     def add(self, kind: str, value: str, start: int, end: int) -> None:
         self.types.append(kind)
@@ -158,7 +160,9 @@ def truncate(name: str) -> str:
 def tokenize(text: str) -> Tokens:
     """Cut `text` into PostgreSQL's tokens.
 
-    Raises: SqlError 42601 for unterminated quotes and comments, bad numbers and escapes (22025, 22P06 for escapes).
+    Text that is no token (quotes and comments without end, bad numbers and escapes) becomes one token of type ERROR, after
+    which there are no more, and `failure` says what is wrong: PostgreSQL reads no further than its parser needs, so an
+    error of syntax before it is reported first.
     """
     masked = text
     if not text.isascii() or _MASKED.search(text):
@@ -166,26 +170,28 @@ def tokenize(text: str) -> Tokens:
     tokenizer: sqlglot_tokens.Tokenizer = _PIECES
     if "$" in text and _DOLLAR_QUOTE.search(text):
         tokenizer = _PIECES_WITH_DOLLAR_QUOTES
+        masked = _NO_DOLLAR_QUOTE.sub("_", masked)  # sqlglot would look for a tag behind a parameter's dollar sign
+    failure = None
     try:
-        pieces = tokenizer.tokenize(masked)
-    except TokenError as error:
-        _unterminated(text, pieces_end(tokenizer), error)
-    spans = [(piece.start, piece.end + 1) for piece in pieces]
-    _check_comments(text, spans)
-    return _assemble(text, spans)
-
-
-def pieces_end(tokenizer: sqlglot_tokens.Tokenizer) -> int:
-    """Where the last whole piece ends that the tokenizer found before it failed."""
-    pieces = tokenizer.tokens
-    return pieces[-1].end + 1 if pieces else 0
+        spans = [(piece.start, piece.end + 1) for piece in tokenizer.tokenize(masked)]
+    except TokenError:
+        spans = [(piece.start, piece.end + 1) for piece in tokenizer.tokens]
+        failure = _unterminated(text, spans[-1][1] if spans else 0)
+    else:
+        # sqlglot takes a comment without end for one that ends with the text; that can only be after the last piece
+        last = spans[-1][1] if spans else 0
+        if text.find("/*", last) >= 0:
+            failure = _unterminated_comment(text, last)
+    if failure is not None:
+        spans = [span for span in spans if span[0] + 1 < (failure.position or 0)]
+    return _assemble(text, spans, failure)
 
 
 def _skip_blank(text: str, offset: int) -> int:
     """The offset after white space and comments; raises for a comment without end."""
     size = len(text)
     while offset < size:
-        if text[offset] in " \t\n\r\f\v":
+        if text[offset] in " \t\n\r\f":
             offset += 1
         elif text.startswith("--", offset):
             while offset < size and text[offset] not in "\n\r":
@@ -206,37 +212,54 @@ def _skip_blank(text: str, offset: int) -> int:
     return offset
 
 
-def _check_comments(text: str, spans: list[tuple[int, int]]) -> None:
-    """sqlglot takes a comment without end for one that ends with the text; that can only be after the last piece."""
-    last = spans[-1][1] if spans else 0
-    if text.find("/*", last) >= 0:
-        _skip_blank(text, last)
+def _unterminated_comment(text: str, offset: int) -> SqlError | None:
+    try:
+        _skip_blank(text, offset)
+    except SqlError as error:
+        return error
+    return None
 
 
-def _unterminated(text: str, offset: int, cause: TokenError) -> NoReturn:
+def _unterminated(text: str, offset: int) -> SqlError:
     """Name what begins after `offset` and does not end."""
+    comment = _unterminated_comment(text, offset)
+    if comment is not None:
+        return comment
     start = _skip_blank(text, offset)
+    if text[start : start + 2] in ("n'", "N'"):
+        start += 1  # NCHAR is a token of its own
+    quote = text[start : start + 1]
     prefix = _STRING_PREFIX.search(text, 0, start)
-    if prefix is not None and text[start : start + 1] in ("'", '"'):
+    if prefix is not None and (quote == "'" or (quote == '"' and prefix[0][-1] == "&")):
         start = prefix.start()  # the prefix was a whole piece of its own
     near = text[start:]
-    if near[:2] in ("u&", "U&") and near[2:3] == '"':
-        raise error_at("unterminated quoted identifier", near, start) from cause
-    if near.startswith('"'):
-        if near.startswith('""'):
-            raise error_at("zero-length delimited identifier", near, start) from cause
-        raise error_at("unterminated quoted identifier", near, start) from cause
-    if near.startswith("$"):
-        raise error_at("unterminated dollar-quoted string", near, start) from cause
-    if near[:1] in ("b", "B"):
-        raise error_at("unterminated bit string literal", near, start) from cause
-    if near[:1] in ("x", "X"):
-        raise error_at("unterminated hexadecimal string literal", near, start) from cause
-    raise error_at("unterminated quoted string", near, start) from cause
+    if quote == '"':
+        kind = "zero-length delimited identifier" if near.startswith('""') else "unterminated quoted identifier"
+    elif quote == "$":
+        kind = "unterminated dollar-quoted string"
+    else:
+        kind = {"b": "unterminated bit string literal", "x": "unterminated hexadecimal string literal"}.get(
+            near[:1].lower(), "unterminated quoted string"
+        )
+    return error_at(kind, near, start)
 
 
-def _assemble(text: str, spans: list[tuple[int, int]]) -> Tokens:
+def _assemble(text: str, spans: list[tuple[int, int]], failure: SqlError | None) -> Tokens:
     result = Tokens(text)
+    try:
+        _add_tokens(text, spans, result)
+    except SqlError as error:
+        failure = error
+    if failure is not None:
+        start = (failure.position or len(text)) - 1
+        result.failure = failure
+        result.add("ERROR", "", start, len(text))
+    for _ in range(LOOKAHEAD_MAX):
+        result.add("EOF", "", len(text), len(text))
+    return result
+
+
+def _add_tokens(text: str, spans: list[tuple[int, int]], result: Tokens) -> None:
     types, values, starts, ends = result.types, result.values, result.starts, result.ends
     count = len(spans)
     index = 0
@@ -291,9 +314,6 @@ def _assemble(text: str, spans: list[tuple[int, int]]) -> Tokens:
                 end += 1
                 index += 1
             result.add(text[start:end], text[start:end], start, end)
-    for _ in range(LOOKAHEAD_MAX):
-        result.add("EOF", "", len(text), len(text))
-    return result
 
 
 def _number(text: str, spans: list[tuple[int, int]], index: int, result: Tokens) -> int:
@@ -369,6 +389,9 @@ def _prefixed(text: str, spans: list[tuple[int, int]], index: int, result: Token
         return None
     if prefix in "bx" and text[end] == "'":
         after, value = _continued(text, spans, index + 1, escapes=False)
+        if "'" in value:  # a doubled quote, which ends one string and begins another
+            second = text.index("''", end) + 1
+            raise error_at("syntax error", text[second : spans[after - 1][1]], second)
         result.add("BIT", prefix + value, start, spans[after - 1][1])
         return after
     quoted = index + 2
@@ -393,7 +416,7 @@ def _prefixed(text: str, spans: list[tuple[int, int]], index: int, result: Token
         if following[:1] != "'":
             where = spans[after + 1][0] if following else len(text)
             raise error_at("UESCAPE must be followed by a simple string literal", following, where)
-        if len(following) != 3 or following[1] in "0123456789abcdefABCDEF+'\" \t\n\r\f\v":
+        if len(following) != 3 or following[1] in "0123456789abcdefABCDEF+'\" \t\n\r\f":
             raise error_at("invalid Unicode escape character", following, spans[after + 1][0])
         escape = following[1]
         stop = spans[after + 1][1]

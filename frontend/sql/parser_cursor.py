@@ -108,6 +108,9 @@ class Cursor:
         """The syntax error at the current token (or at the one given)."""
         if index is None:
             index = self.index
+        failure = self.tokens.failure
+        if failure is not None and self.types[index] == "ERROR":
+            return failure
         if self.types[index] == "EOF":
             return syntax_error("", len(self.text) + 1)
         return syntax_error(self.text[self.starts[index] : self.ends[index]], self.starts[index] + 1)

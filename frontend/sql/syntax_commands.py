@@ -242,8 +242,8 @@ AlterTableKind = Literal[
     "add identity",  # name, constraint
     "set identity",  # name, sequence (plus an item "generated" with value True for ALWAYS)
     "drop identity",  # name, if_exists
-    "set statistics",  # name, number (or column number in `number` and name None)
-    "set column options",  # name, options
+    "set statistics",  # name, number; for a column given by its number (name None) that is in number, the target in
+    value "set column options",  # name, options
     "reset column options",  # name, options
     "set storage",  # name, value
     "set compression",  # name, value
@@ -261,7 +261,7 @@ AlterTableKind = Literal[
     "set without oids",
     "set without cluster",
     "cluster on",  # name
-    "enable trigger",  # value: "", "always" or "replica"; name, or "all"/"user" in kind_of
+    "enable trigger",  # name; value: "", "always" or "replica"; or without a name "all" or "user"
     "disable trigger",
     "enable rule",
     "disable rule",
@@ -407,8 +407,8 @@ class Copy(Statement):
 class Set(Statement):
     """SET [LOCAL|SESSION] name = values. values None means TO DEFAULT. Special forms are already mapped to their
     variables: TIME ZONE → timezone, NAMES → client_encoding, ROLE → role, SESSION AUTHORIZATION →
-    session_authorization, SCHEMA → search_path. A value is a Constant (a bare word is a string), or for TIME ZONE
-    INTERVAL a Cast.
+    session_authorization, SCHEMA → search_path. A value is a Constant (a bare word is a string, a number may have a
+    sign), or for TIME ZONE INTERVAL a Cast.
     """
 
     name: str

@@ -95,6 +95,8 @@ def put_back(key: str, values: list[int | Decimal | str]) -> str:
 
 def tokens_of(text: str) -> list[tuple[str, str]]:
     tokens = tokenize(text)
+    if tokens.failure is not None:
+        raise tokens.failure
     return [
         (kind, str(Decimal(value))) if kind in ("DECIMAL", "INTEGER") else (kind, value)
         for kind, value in zip(tokens.types, tokens.values, strict=True)
