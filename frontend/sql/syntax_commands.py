@@ -242,8 +242,8 @@ AlterTableKind = Literal[
     "add identity",  # name, constraint
     "set identity",  # name, sequence (plus an item "generated" with value True for ALWAYS)
     "drop identity",  # name, if_exists
-    "set statistics",  # name, number; for a column given by its number (name None) that is in number, the target in
-    value "set column options",  # name, options
+    "set statistics",  # name, number; of a column given by number: number, target in value
+    "set column options",  # name, options
     "reset column options",  # name, options
     "set storage",  # name, value
     "set compression",  # name, value
