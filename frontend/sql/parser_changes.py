@@ -178,7 +178,7 @@ class ChangeParser(QueryParser):
             value = self.expression()
             if isinstance(value, syntax.Row) and len(value.elements) != len(columns):
                 raise SqlError(
-                    "42601", "number of columns does not match number of values", position=columns[0].position
+                    "42601", "number of columns does not match number of values", position=value.position
                 )
             return syntax.Assignment(columns, value, multiple=True, position=position)
         column = self.target_column()

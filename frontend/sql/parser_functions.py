@@ -112,8 +112,8 @@ class FunctionParser(TypeParser):
             result.filter = self.expression()
             self.expect(")")
         if self.type == "over":
-            position = self.position
             self.advance()
+            position = self.position
             if self.type == "(":
                 result.over = self.window_specification()
             else:

@@ -277,12 +277,10 @@ class QueryParser(ExpressionParser):
         return "permanent", False
 
     def window_definition(self) -> syntax.WindowDefinition:
-        position = self.position
         name = self.name()
         self.expect("as")
         window = self.window_specification()
         window.name = name
-        window.position = position
         return window
 
     def grouping_items(self) -> list[Expression]:

@@ -21,7 +21,7 @@ from frontend.sql.binder.operations import signature
 from frontend.sql.binder.scopes import TableSource
 from frontend.sql.binder.sorting import bind_sort_items, make_sort_key
 from frontend.sql.binder.statement import Query, reference
-from frontend.sql.walk import free_columns, rewrite
+from frontend.sql.walk import rewrite, walk, walk_local
 
 Node = TypeVar("Node")
 
@@ -122,26 +122,29 @@ def enter(query: Query, call: logical.AggregateCall, node: syntax.FunctionCall) 
     """Put the aggregate at its level and give the column that stands for it; equal calls share one."""
     inner = (call.arguments, call.filter, call.order_by, call.direct)
     owner = level_of(query, inner)
-    _check_nesting(owner, inner, node.position)
+    _check_nesting(owner, inner)
     check_aggregate(owner, node.position)
     for existing, column in owner.aggregates:
         if existing == call:
             return reference(column, node.position)
     column = owner.column(node.names[-1], call.type)
     owner.aggregates.append((call, column))
+    owner.aggregate_position = owner.aggregate_position or node.position
     return reference(column, node.position)
 
 
-def _check_nesting(owner: Query, inner: object, position: int) -> None:
-    used = free_columns(inner)
-    if any(column.id in used for _, column in owner.aggregates) or any(
-        column.id in used for _, column, _ in owner.groupings
-    ):
-        raise SqlError("42803", "aggregate function calls cannot be nested", position=position or None)
-    if any(column.id in used for window in owner.windows for _, column in window.calls):
-        raise SqlError(
-            "42803", "aggregate function calls cannot contain window function calls", position=position or None
-        )
+def _check_nesting(owner: Query, inner: object) -> None:
+    computed = {column.id for _, column in owner.aggregates} | {column.id for _, column, _ in owner.groupings}
+    windowed = {column.id for window in owner.windows for _, column in window.calls}
+    for item in walk(inner):
+        if not isinstance(item, logical.ColumnRef):
+            continue
+        if item.id in computed:
+            message = "aggregate function calls cannot be nested"
+            raise SqlError("42803", message, position=item.position or None)
+        if item.id in windowed:
+            message = "aggregate function calls cannot contain window function calls"
+            raise SqlError("42803", message, position=item.position or None)
 
 
 class Grouping:
@@ -186,7 +189,7 @@ class Grouping:
                 return reference(dependent, expression.position)
             if expression.id in self._outputs():
                 return None
-            raise self._ungrouped(expression)
+            raise self._ungrouped(expression, all(item is not expression for item in walk_local(node)))
 
         return rewrite(node, replacement)
 
@@ -218,9 +221,12 @@ class Grouping:
             self.sets = tuple([(*members, place) for members in self.sets])
         return column
 
-    def _ungrouped(self, expression: logical.ColumnRef) -> SqlError:
+    def _ungrouped(self, expression: logical.ColumnRef, in_subquery: bool) -> SqlError:
         source, attribute = self.query.binding.provenance.get(expression.id, (None, 0))
         name = "?" if source is None else f"{source.alias}.{source.column_name(attribute)}"
+        if in_subquery:
+            message = f'subquery uses ungrouped column "{name}" from outer query'
+            return SqlError("42803", message, position=expression.position or None)
         return SqlError(
             "42803",
             f'column "{name}" must appear in the GROUP BY clause or be used in an aggregate function',

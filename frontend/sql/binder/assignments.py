@@ -180,7 +180,7 @@ def _assign_part(
             f'subscripted assignment to "{column.name}" requires type {types.name(wanted)} '
             f"but expression is of type {types.name(value.type)}",
             hint="You will need to rewrite or cast the expression.",
-            position=value.position or None,
+            position=position,
         )
     return logical.SubscriptAssign(
         type=column.type,

@@ -67,7 +67,7 @@ def bind_any_call(query: Query, node: syntax.FunctionCall) -> logical.Expression
         as_cast = _function_style_cast(binding, name, arguments[0], position)
         if as_cast is not None and not (node.distinct or node.order_by or node.filter or node.over):
             return as_cast
-    candidate = find_function(binding, name, given, argument_names, node.variadic)
+    candidate = find_function(binding, node.names, given, argument_names, node.variadic, position)
     if candidate is None:
         if len(arguments) == 1 and not argument_names and not node.star:
             field = _field_of(query, arguments[0], name, position)
@@ -76,11 +76,7 @@ def bind_any_call(query: Query, node: syntax.FunctionCall) -> logical.Expression
         raise missing_function(binding, node.names, given, argument_names, position)
     proc = candidate.proc
     _check_decoration(node, proc, name)
-    try:
-        declared, result = unify(binding, given, candidate.arguments, proc.result_type)
-    except SqlError as error:
-        error.position = error.position or position or None
-        raise
+    declared, result = unify(binding, given, candidate.arguments, proc.result_type)
     if proc.kind == "a" and node.within_group:
         from frontend.sql.binder.aggregates import bind_ordered_set
 
@@ -182,11 +178,25 @@ def call_on_value(query: Query, name: str, operand: logical.Expression, position
     binding = query.binding
     if not procs_by_name(name):
         return None
-    candidate = find_function(binding, name, [operand.type])
+    candidate = find_function(binding, [name], [operand.type])
     if candidate is None or candidate.proc.kind != "f" or candidate.proc.returns_set:
         return None
     declared, result = unify(binding, [operand.type], candidate.arguments, candidate.proc.result_type)
     converted = _convert(binding, candidate, [operand], declared, False, [operand.type])
+    return call(binding, candidate.proc, result, converted, position=position)
+
+
+def call_resolved(
+    query: Query, names: Sequence[str], arguments: Sequence[logical.Expression], position: int
+) -> logical.Expression:
+    """A plain function found by overload resolution, for syntax that stands for a call. 42883 where none fits."""
+    binding = query.binding
+    given = [item.type for item in arguments]
+    candidate = find_function(binding, names, given, position=position)
+    if candidate is None:
+        raise missing_function(binding, names, given, (), position)
+    declared, result = unify(binding, given, candidate.arguments, candidate.proc.result_type)
+    converted = _convert(binding, candidate, arguments, declared, False, given)
     return call(binding, candidate.proc, result, converted, position=position)
 
 

@@ -119,7 +119,9 @@ def _bind_recursive(query: Query, entry: CommonTableEntry) -> None:
     if select.with_ is not None:
         outer = Query(binding, query)
         bind_with(outer, select.with_)
-    base = bind_query(binding, select.left, outer).finish()
+    base_body = bind_query(binding, select.left, outer)
+    positions = [target.position for target in base_body.targets]
+    base = base_body.finish()
     names = entry.node.columns
     if len(names) > len(base.columns):
         raise SqlError(
@@ -131,6 +133,12 @@ def _bind_recursive(query: Query, entry: CommonTableEntry) -> None:
     entry.columns = tuple([replace(column, name=name) for column, name in zip(base.columns, labels, strict=True)])
     entry.recursive = True
     step = bind_query(binding, select.right, outer, resolve_unknowns=False)
+    if step.query.aggregates and isinstance(step.node, syntax.Select) and step.node.operation is None:
+        raise SqlError(
+            "42P19",
+            "aggregate functions are not allowed in a recursive query's recursive term",
+            position=step.query.aggregate_position or None,
+        )
     if len(step.targets) != len(base.columns):
         raise SqlError(
             "42601",
@@ -149,7 +157,7 @@ def _bind_recursive(query: Query, entry: CommonTableEntry) -> None:
                 f'recursive query "{entry.name}" column {place + 1} has type {types.name(column.type, column.typmod)} '
                 f"in non-recursive term but type {types.name(common)} overall",
                 hint="Cast the output of the non-recursive term to the correct type.",
-                position=select.left.position or None,
+                position=positions[place] or None,
             )
         target.expression = to_common(binding, target.expression, common, "UNION")
         typmod = common_typmod([left, target.expression], common)
@@ -159,6 +167,7 @@ def _bind_recursive(query: Query, entry: CommonTableEntry) -> None:
                 f'recursive query "{entry.name}" column {place + 1} has type {types.name(column.type, column.typmod)} '
                 f"in non-recursive term but type {types.name(common, typmod)} overall",
                 hint="Cast the output of the non-recursive term to the correct type.",
+                position=positions[place] or None,
             )
         columns.append(query.column(name, common, column.typmod))
     definition = logical.CteDefinition(
@@ -197,19 +206,21 @@ def _check_recursion(entry: CommonTableEntry, select: syntax.Select) -> None:
             position=position,
         )
     if _mentions(select.left, entry.name):
-        raise _misplaced(entry, "its non-recursive term")
+        raise _misplaced(entry, "its non-recursive term", select.left)
     for clause, what in (
-        (bool(select.order_by), "ORDER BY"),
-        (select.offset is not None, "OFFSET"),
-        (select.limit is not None, "LIMIT"),
-        (bool(select.locking), "FOR UPDATE/SHARE"),
+        (select.order_by[0].expression if select.order_by else None, "ORDER BY"),
+        (select.offset, "OFFSET"),
+        (select.limit, "LIMIT"),
+        (select.locking[0] if select.locking else None, "FOR UPDATE/SHARE"),
     ):
-        if clause:
-            raise SqlError("0A000", f"{what} in a recursive query is not implemented", position=position)
+        if clause is not None:
+            place = 0 if isinstance(clause, syntax.Locking) else clause.position
+            raise SqlError("0A000", f"{what} in a recursive query is not implemented", position=place or None)
     _check_terms(entry, select.right)
 
 
-def _misplaced(entry: CommonTableEntry, where: str, position: int = 0) -> SqlError:
+def _misplaced(entry: CommonTableEntry, where: str, within: object) -> SqlError:
+    position = next((found.position for found in _references(within, entry.name)), 0)
     message = f'recursive reference to query "{entry.name}" must not appear within {where}'
     return SqlError("42P19", message, position=position or None)
 
@@ -220,19 +231,24 @@ def _check_terms(entry: CommonTableEntry, term: syntax.Select) -> None:
         assert term.left is not None
         assert term.right is not None
         if term.operation == "except" and _mentions(term.right, entry.name):
-            raise _misplaced(entry, "EXCEPT")
+            raise _misplaced(entry, "EXCEPT", term.right)
         if term.operation == "intersect" and term.all_rows and _mentions(term, entry.name):
-            raise _misplaced(entry, "INTERSECT")
+            raise _misplaced(entry, "INTERSECT", term)
         _check_terms(entry, term.left)
         _check_terms(entry, term.right)
         return
     for part in (term.targets, term.where, term.having, term.group_by, term.order_by):
         if _mentions(part, entry.name):
-            raise _misplaced(entry, "a subquery")
+            raise _misplaced(entry, "a subquery", part)
     for item in term.from_:
         _check_from(entry, item)
-    if sum(1 for _ in _references(term.from_, entry.name)) > 1:
-        raise SqlError("42P19", f'recursive reference to query "{entry.name}" must not appear more than once')
+    places = sorted(found.position for found in _references(term.from_, entry.name))
+    if len(places) > 1:
+        raise SqlError(
+            "42P19",
+            f'recursive reference to query "{entry.name}" must not appear more than once',
+            position=places[1] or None,
+        )
 
 
 def _check_from(entry: CommonTableEntry, item: syntax.FromItem) -> None:
@@ -244,9 +260,9 @@ def _check_from(entry: CommonTableEntry, item: syntax.FromItem) -> None:
             "inner": [],
         }[item.kind]
         if any(_mentions(side, entry.name) for side in far):
-            raise _misplaced(entry, "an outer join")
+            raise _misplaced(entry, "an outer join", far)
         if _mentions(item.condition, entry.name):
-            raise _misplaced(entry, "a subquery")
+            raise _misplaced(entry, "a subquery", item.condition)
         _check_from(entry, item.left)
         _check_from(entry, item.right)
 
@@ -286,7 +302,9 @@ def bind_reference(
         if entry.state == "unbound":
             _bind_recursive(owner, entry)
         else:
-            raise SqlError("0A000", "mutual recursion between WITH items is not implemented", position=position or None)
+            raise SqlError(
+                "0A000", "mutual recursion between WITH items is not implemented", position=entry.node.position or None
+            )
     assert entry.columns is not None
     if not entry.returning:
         raise SqlError(

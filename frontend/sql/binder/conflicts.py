@@ -75,7 +75,7 @@ def _infer(
         expression = element.expression
         if expression is None:
             assert element.name is not None
-            expression = syntax.ColumnReference(names=[element.name], position=element.position)
+            expression = syntax.ColumnReference(names=[element.name], position=wanted.position or element.position)
         with query.clause("index expression"):
             keys.append(bind(query, expression))
     predicate = None

@@ -268,7 +268,7 @@ def bind_case(query: Query, node: syntax.Case) -> logical.Expression:
         for when in node.whens:
             condition = bind(query, when.condition)
             if placeholder is not None:
-                condition = make_operator(binding, "=", placeholder, condition, when.condition.position)
+                condition = make_operator(binding, "=", placeholder, condition, when.position)
             conditions.append(to_boolean(binding, condition, "CASE/WHEN"))
             results.append(bind(query, when.result))
         otherwise: logical.Expression = (
@@ -517,6 +517,12 @@ def select_field(query: Query, operand: logical.Expression, name: str, position:
             f"column notation .{name} applied to type {types.name(operand.type)}, which is not a composite type",
             position=position or operand.position or None,
         )
+    if isinstance(operand, logical.RowConstructor):
+        from frontend.sql.binder.targets import source_of_row
+
+        source = source_of_row(query, operand)
+        if source is not None:
+            raise scopes.missing_column(query, name, source.alias, operand.position)
     if operand.type == oids.RECORD:
         message = f'could not identify column "{name}" in record data type'
     else:

@@ -23,7 +23,7 @@ def bind_group_by(
 
     def key(item: syntax.Expression) -> int:
         value = bind_key(item)
-        _check_key(query, value)
+        _check_key(query, value, item.position)
         if value not in keys:
             keys.append(value)
         return keys.index(value)
@@ -71,10 +71,10 @@ def _sets_of(item: syntax.Expression, key: Callable[[syntax.Expression], int]) -
     ]
 
 
-def _check_key(query: Query, value: logical.Expression) -> None:
+def _check_key(query: Query, value: logical.Expression, position: int) -> None:
     used = free_columns(value)
     if any(column.id in used for _, column in query.aggregates):
         raise SqlError("42803", "aggregate functions are not allowed in GROUP BY", position=value.position or None)
     if any(column.id in used for window in query.windows for _, column in window.calls):
         raise SqlError("42P20", "window functions are not allowed in GROUP BY", position=value.position or None)
-    require_equality(query.binding, value.type, value.position)
+    require_equality(query.binding, value.type, position or value.position)

@@ -20,8 +20,6 @@ def _name(node: syntax.Expression, subqueries: dict[int, str]) -> tuple[str, int
             return names[-1], 2
         case syntax.FunctionCall(names=names):
             return names[-1], 2
-        case syntax.Constant(kind="boolean"):
-            return "bool", 1
         case syntax.FieldSelection(operand=operand, name=name):
             return (name, 2) if name is not None else _name(operand, subqueries)
         case syntax.Subscript(operand=operand) | syntax.Collate(operand=operand):

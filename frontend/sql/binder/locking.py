@@ -49,7 +49,7 @@ def bind_locking(query: Query, node: syntax.Select) -> Locks:
     for clause in node.locking:
         name = f"FOR {clause.strength.upper()}"
         position = clause.position or None
-        _check_shape(query, node, name, position)
+        _check_shape(query, node, name)
         kind: LockKind = "exclusive" if clause.strength in ("update", "no key update") else "share"
         items = [item for item in query.namespace if item.source is not None]
         if clause.relations:
@@ -70,7 +70,7 @@ def bind_locking(query: Query, node: syntax.Select) -> Locks:
     return tuple(found.items())
 
 
-def _check_shape(query: Query, node: syntax.Select, name: str, position: int | None) -> None:
+def _check_shape(query: Query, node: syntax.Select, name: str) -> None:
     for condition, what in (
         (node.distinct is not None, "DISTINCT clause"),
         (bool(node.group_by), "GROUP BY clause"),
@@ -80,7 +80,7 @@ def _check_shape(query: Query, node: syntax.Select, name: str, position: int | N
         (bool(query.set_returning), "set-returning functions in the target list"),
     ):
         if condition:
-            raise SqlError("0A000", f"{name} is not allowed with {what}", position=position)
+            raise SqlError("0A000", f"{name} is not allowed with {what}")
 
 
 def _named(query: Query, items: list[NamespaceItem], relation: syntax.RelationName, name: str) -> NamespaceItem:
@@ -90,11 +90,11 @@ def _named(query: Query, items: list[NamespaceItem], relation: syntax.RelationNa
     for item in items:
         if item.name == relation.name:
             if isinstance(item.source, JoinSource):
-                raise SqlError("42809", f"{name} cannot be applied to a join", position=position)
+                raise SqlError("0A000", f"{name} cannot be applied to a join", position=position)
             if isinstance(item.source, PlanSource):
                 plan = item.source.plan
                 for kind, what in ((logical.FunctionScan, "a function"), (logical.CteScan, "a WITH query")):
                     if isinstance(plan, kind):
-                        raise SqlError("42809", f"{name} cannot be applied to {what}", position=position)
+                        raise SqlError("0A000", f"{name} cannot be applied to {what}", position=position)
             return item
     raise SqlError("42P01", f'relation "{relation.name}" in {name} clause not found in FROM clause', position=position)

@@ -17,7 +17,7 @@ from frontend.sql.binder.conflicts import bind_on_conflict
 from frontend.sql.binder.expressions import bind, bind_elements
 from frontend.sql.binder.from_items import bind_from, join_sources, table_item
 from frontend.sql.binder.queries import Body, bind_query, projected
-from frontend.sql.binder.scopes import Source, TableSource, check_conflicts, set_lateral
+from frontend.sql.binder.scopes import RowSource, Source, TableSource, check_conflicts, set_lateral
 from frontend.sql.binder.statement import Query, StatementBinding, reference
 from frontend.sql.binder.table_expressions import assign, row_namespace
 from frontend.sql.binder.targets import Target, bind_targets, resolve_unknown_targets
@@ -88,6 +88,8 @@ class _Insert:
         self.binding = query.binding
         self.table, self.schema = find_target(self.binding, node.relation, "INSERT")
         self.columns = self._target_columns()
+        # Hidden until RETURNING: naming the table in VALUES is an «invalid reference», not a missing table.
+        RowSource(query, _written_name(node.relation, node.alias), self.table.columns, self.table)
 
     def _target_columns(self) -> list[tuple[Column, syntax.InsertColumn | None]]:
         live = {column.name: column for column in self.table.columns if not column.dropped}

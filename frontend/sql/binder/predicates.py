@@ -11,12 +11,12 @@ from typing import Literal, cast
 
 from frontend.errors import SqlError, unsupported
 from frontend.sql import logical, syntax
+from frontend.sql.binder.calls import call_resolved
 from frontend.sql.binder.clauses import check_subquery
-from frontend.sql.binder.coercion import can_coerce, coerce, common_type, to_boolean, to_common
+from frontend.sql.binder.coercion import coerce, common_type, to_boolean, to_common
 from frontend.sql.binder.expressions import bind, bind_elements, binds
 from frontend.sql.binder.operations import (
     apply_operator,
-    call_by_name,
     comparison_between,
     leftmost,
     make_operator,
@@ -124,35 +124,12 @@ def _combine(operator: Literal["and", "or"], parts: Sequence[logical.Expression]
 @binds(syntax.Like)
 def bind_like(query: Query, node: syntax.Like) -> logical.Expression:
     """LIKE, ILIKE and SIMILAR TO as operators over a pattern that an ESCAPE has been worked into."""
-    binding = query.binding
     operand, pattern = bind(query, node.operand), bind(query, node.pattern)
-    if node.kind == "similar":
-        pattern = _as_text(query, pattern, node)
-        if node.escape is None:
-            pattern = call_by_name(binding, "similar_to_escape", (oids.TEXT,), [pattern], node.position)
-        else:
-            escape = _as_text(query, bind(query, node.escape), node)
-            pattern = call_by_name(
-                binding, "similar_to_escape", (oids.TEXT, oids.TEXT), [pattern, escape], node.position
-            )
-    elif node.escape is not None:
-        kind = oids.BYTEA if pattern.type == oids.BYTEA else oids.TEXT
-        escape = coerce(binding, bind(query, node.escape), kind, "i")
-        pattern = pattern if kind == oids.BYTEA else _as_text(query, pattern, node)
-        pattern = call_by_name(binding, "like_escape", (kind, kind), [pattern, escape], node.position)
-    return make_operator(binding, node.operator, operand, pattern, node.position)
-
-
-def _as_text(query: Query, value: logical.Expression, node: syntax.Like) -> logical.Expression:
-    if not can_coerce(query.binding, value.type, oids.TEXT, "i"):
+    escape = [] if node.escape is None else [bind(query, node.escape)]
+    if node.kind == "similar" or escape:
         name = "similar_to_escape" if node.kind == "similar" else "like_escape"
-        raise SqlError(
-            "42883",
-            f"function pg_catalog.{name}({query.binding.types.name(value.type)}) does not exist",
-            hint="No function matches the given name and argument types. You might need to add explicit type casts.",
-            position=node.position or None,
-        )
-    return coerce(query.binding, value, oids.TEXT, "i")
+        pattern = call_resolved(query, ["pg_catalog", name], [pattern, *escape], node.position)
+    return make_operator(query.binding, node.operator, operand, pattern, node.position)
 
 
 # ── IN, ANY, ALL ────────────────────────────────────────────────────────────────────────────────────────────────────

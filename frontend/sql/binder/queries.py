@@ -123,10 +123,14 @@ def find_target(
                     found = place if found is None else found
             if found is not None:
                 return found, targets[found].expression
-    if isinstance(node, syntax.Constant) and node.kind != "boolean":
-        if node.kind != "integer":
+    sign = 1
+    if isinstance(node, syntax.Operator) and node.left is None and node.name == "-" and node.schema is None:
+        sign = -1 if isinstance(node.right, syntax.Constant) else 1
+    constant = node.right if sign < 0 and isinstance(node, syntax.Operator) else node
+    if isinstance(constant, syntax.Constant) and constant.kind != "boolean":
+        if constant.kind != "integer":
             raise SqlError("42601", f"non-integer constant in {clause}", position=node.position or None)
-        place = int(node.value)
+        place = sign * int(constant.value)
         if not 1 <= place <= len(targets):
             raise SqlError("42P10", f"{clause} position {place} is not in select list", position=node.position or None)
         return place - 1, targets[place - 1].expression
@@ -198,6 +202,7 @@ class SelectBody(Body):
                     )
             return []
         found: list[tuple[int | None, logical.Expression]] = []
+        places: list[int] = []
         for node in self.node.distinct:
             place, value = find_target(query, self.targets, node, "DISTINCT ON")
             if value.type == oids.UNKNOWN:
@@ -205,6 +210,7 @@ class SelectBody(Body):
             require_equality(query.binding, value.type, value.position)
             if not any(value == known for _, known in found):
                 found.append((place, value))
+                places.append(node.position)
         wanted = [value for _, value in found]
         matched: list[logical.Expression] = []
         skipped: logical.Expression | None = None
@@ -215,18 +221,18 @@ class SelectBody(Body):
                     raise SqlError(
                         "42P10",
                         "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
-                        position=value.position or None,
+                        position=places[wanted.index(value)] or None,
                     )
                 if value not in matched:
                     matched.append(value)
             else:
                 skipped = value
         if skipped is not None and len(matched) < len(wanted):
-            left_over = next(value for value in wanted if value not in matched)
+            left_over = next(place for value, place in zip(wanted, places, strict=True) if value not in matched)
             raise SqlError(
                 "42P10",
                 "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
-                position=left_over.position or None,
+                position=left_over or None,
             )
         return found
 
@@ -493,7 +499,7 @@ def _find_output(
         "invalid UNION/INTERSECT/EXCEPT ORDER BY clause",
         detail="Only result column names can be used, not expressions or functions.",
         hint="Add the expression/function to every SELECT, or move the UNION into a FROM clause.",
-        position=item.expression.position or None,
+        position=_start(item.expression) or None,
     )
     expression = item.expression
     if isinstance(expression, syntax.ColumnReference) and not any(
@@ -509,6 +515,15 @@ def _find_output(
     if not isinstance(expression, syntax.ColumnReference | syntax.Constant):
         raise refusal
     return find_target(query, targets, expression, "ORDER BY")
+
+
+def _start(node: syntax.Expression) -> int:
+    """Where an expression begins: an operator's own position is that of its sign."""
+    if isinstance(node, syntax.Operator) and node.left is not None:
+        return _start(node.left)
+    if isinstance(node, syntax.Cast | syntax.FieldSelection | syntax.Subscript):
+        return _start(node.operand)
+    return node.position
 
 
 def order_and_limit(
@@ -543,13 +558,15 @@ class SetOperationBody(Body):
             raise SqlError(
                 "0A000",
                 f"FOR {node.locking[0].strength.upper()} is not allowed with UNION/INTERSECT/EXCEPT",
-                position=node.locking[0].position or None,
             )
         self.left = bind_query(binding, node.left, query, resolve_unknowns=False)
         self.right = bind_query(binding, node.right, query, resolve_unknowns=False)
         name = (node.operation or "union").upper()
         self.columns = self._match_columns(name)
-        self.targets = [Target(column.name, reference(column)) for column in self.columns]
+        self.targets = [
+            Target(column.name, reference(column), position=left.position)
+            for column, left in zip(self.columns, self.left.targets, strict=True)
+        ]
         self.order_by = bind_output_order(query, node, self.targets)
         self.count, self.offset = bind_limit(query, node)
 
@@ -573,7 +590,7 @@ class SetOperationBody(Body):
             left.expression = to_common(binding, left.expression, target, name)
             right.expression = to_common(binding, right.expression, target, name)
             if not (self.node.operation == "union" and self.node.all_rows):
-                require_equality(binding, target, right.position)
+                require_equality(binding, target, left.position if left.expression.type == target else right.position)
             typmod = common_typmod([left.expression, right.expression], target)
             columns.append(self.query.column(left.name, target, typmod))
         return tuple(columns)

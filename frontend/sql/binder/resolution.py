@@ -105,11 +105,7 @@ def find_operator(
         raise SqlError("42883", f"operator is only a shell: {name}", position=position or None)
     declared = (chosen.left, chosen.right) if left else (chosen.right,)
     actual = (left, right) if left else (right,)
-    try:
-        arguments, result = unify(binding, actual, declared, chosen.result)
-    except SqlError as error:
-        error.position = position or None
-        raise
+    arguments, result = unify(binding, actual, declared, chosen.result)
     resolved = ResolvedOperator(chosen, proc_by_oid(chosen.function), tuple(arguments), result)
     facts = type_facts()
     if (left == 0 or left in facts) and right in facts:
@@ -250,12 +246,14 @@ _function_cache: dict[tuple[str, tuple[int, ...], bool], Candidate] = {}
 
 def find_function(
     binding: StatementBinding,
-    name: str,
+    names: Sequence[str],
     given: Sequence[int],
     argument_names: Sequence[str] = (),
     variadic: bool = False,
+    position: int = 0,
 ) -> Candidate | None:
     """The pg_catalog function that a call means, or None. 42725 where several fit equally well."""
+    name = names[-1]
     key = (name, tuple(given), variadic)
     if not argument_names:
         known = _function_cache.get(key)
@@ -273,7 +271,7 @@ def find_function(
             return None
         chosen = select_candidate(binding, given, matching)
         if chosen is None:
-            raise ambiguous_function(binding, [name], given, argument_names, 0)
+            raise ambiguous_function(binding, names, given, argument_names, position)
     facts = type_facts()
     if not argument_names and all(oid in facts for oid in given):
         _function_cache[key] = chosen

@@ -21,7 +21,7 @@ from frontend.sql.walk import free_columns, produced_columns
 from frontend.types import oids
 
 if TYPE_CHECKING:
-    from storage.catalog import Table
+    from storage.catalog import Column, Table
 
 SYSTEM_COLUMNS: dict[str, tuple[int, int]] = {
     "ctid": (logical.CTID, oids.TID),
@@ -34,12 +34,16 @@ SYSTEM_COLUMNS: dict[str, tuple[int, int]] = {
 
 
 class Source:
-    """Something in FROM. `nullable`: on the side of an outer join that may be filled with NULLs."""
+    """Something in FROM.
+
+    `nullable`: on the side of an outer join that may be filled with NULLs; `relation_name`: the table behind the alias.
+    """
 
     def __init__(self, query: Query, alias: str) -> None:
         self.query = query
         self.alias = alias
         self.nullable = False
+        self.relation_name: str | None = None
         query.sources.append(self)
 
     def build(self) -> logical.Plan:
@@ -65,6 +69,7 @@ class TableSource(Source):
     def __init__(self, query: Query, alias: str, table: Table, row_ids: Sequence[int] = ()) -> None:
         super().__init__(query, alias)
         self.table = table
+        self.relation_name = table.name
         self._columns: dict[int, logical.Column] = {}
         self._row_ids = row_ids
         self._scanned: tuple[int, ...] | None = None
@@ -182,6 +187,22 @@ class PlanSource(Source):
 
     def build(self) -> logical.Plan:
         return self.plan
+
+
+class RowSource(Source):
+    """One row of a table under fixed ids: what table expressions, RETURNING and ON CONFLICT see in place of FROM."""
+
+    def __init__(self, query: Query, alias: str, columns: Sequence[Column], table: Table | None = None) -> None:
+        super().__init__(query, alias)
+        self.table_oid = 0 if table is None else table.oid
+        self.relation_name = None if table is None else table.name
+        self.by_number = {column.number: column for column in columns}
+
+    def column_name(self, attribute: int) -> str:
+        return self.by_number[attribute].name
+
+    def origin(self, attribute: int) -> tuple[int, int]:
+        return (self.table_oid, attribute) if self.table_oid else (0, 0)
 
 
 class JoinSource(Source):
@@ -342,6 +363,8 @@ def system_column(item: NamespaceItem, name: str, position: int) -> logical.Expr
         return reference(item.source.use(SYSTEM_COLUMNS[name][0]), position)
     if isinstance(item.source, VirtualSource) and name == "tableoid":
         return logical.Constant(type=oids.OID, value=item.source.relation.oid, position=position)
+    if name == "tableoid" and item.relation_oid and isinstance(item.source, RowSource):
+        return logical.Constant(type=oids.OID, value=item.relation_oid, position=position)
     return None
 
 
@@ -487,41 +510,29 @@ def _distance(source: str, target: str) -> int:
 
 
 def missing_relation(query: Query, name: str, schema: str | None, position: int) -> SqlError:
-    """42P01 for a qualifier that names nothing in FROM, with PostgreSQL's hints."""
+    """42P01 for a qualifier that names nothing visible, with PostgreSQL's hints about what is in FROM but hidden."""
     level: Query | None = query
     while level is not None:
-        for item in level.namespace:
-            if item.source is None:
+        for source in level.sources:
+            table_name = source.relation_name
+            if source.alias != name and table_name != name:
                 continue
-            if item.name == name and schema is None:
-                if item.lateral_only:
-                    detail = f'There is an entry for table "{name}", but it cannot be referenced from this part of the query.'
+            detail = hint = None
+            visible = [item for item in level.namespace if item.source is source]
+            if source.alias != name and any(item.relation_visible for item in visible):
+                hint = f'Perhaps you meant to reference the table alias "{source.alias}".'
+            else:
+                detail = (
+                    f'There is an entry for table "{name}", but it cannot be referenced from this part of the query.'
+                )
+                if any(item.lateral_only for item in visible):
                     hint = "To reference that table, you must mark this subquery with LATERAL."
-                    return SqlError(
-                        "42P01",
-                        f'invalid reference to FROM-clause entry for table "{name}"',
-                        detail=detail,
-                        hint=hint,
-                        position=position or None,
-                    )
-                return SqlError(
-                    "42P01",
-                    f'invalid reference to FROM-clause entry for table "{name}"',
-                    detail=f'There is an entry for table "{name}", but it cannot be referenced from this part of the query.',
-                    position=position or None,
-                )
-            if (
-                isinstance(item.source, TableSource)
-                and item.source.table.name == name
-                and item.name != name
-                and item.relation_visible
-            ):
-                return SqlError(
-                    "42P01",
-                    f'invalid reference to FROM-clause entry for table "{name}"',
-                    hint=f'Perhaps you meant to reference the table alias "{item.name}".',
-                    position=position or None,
-                )
+            return SqlError(
+                "42P01",
+                f'invalid reference to FROM-clause entry for table "{name}"',
+                detail=detail,
+                hint=hint,
+                position=position or None,
+            )
         level = level.parent
-    written = f"{schema}.{name}" if schema else name
-    return SqlError("42P01", f'missing FROM-clause entry for table "{written}"', position=position or None)
+    return SqlError("42P01", f'missing FROM-clause entry for table "{name}"', position=position or None)

@@ -27,7 +27,7 @@ def make_sort_key(query: Query, value: logical.Expression, item: syntax.SortItem
                 position=item.using.position or None,
             )
         descending = item.using.name == ">"
-    require_ordering(query.binding, value.type, value.position)
+    require_ordering(query.binding, value.type, item.expression.position or value.position)
     nulls_first = descending if item.nulls_first is None else item.nulls_first
     return logical.SortKey(expression=value, descending=descending, nulls_first=nulls_first)
 

@@ -156,6 +156,9 @@ class StatementBinding:
         self.view_depth += 1
         try:
             yield
+        except SqlError as error:
+            error.position = None  # it counts in the stored text, not in the statement's
+            raise
         finally:
             self.view_depth -= 1
             self.search_path, self.parameters, self.lifted = path, parameters, lifted
@@ -228,6 +231,7 @@ class Query:
         self.kind = "SELECT"
         self.lateral_active = False
         self.aggregates: list[tuple[logical.AggregateCall, logical.Column]] = []
+        self.aggregate_position = 0
         self.groupings: list[tuple[tuple[logical.Expression, ...], logical.Column, int]] = []
         self.window_definitions: list[WindowSpecification] = []
         self.windows: list[WindowSpecification] = []

@@ -15,7 +15,7 @@ from frontend.errors import SqlError
 from frontend.sql import logical, syntax
 from frontend.sql.binder.coercion import coerce, coerce_to, to_boolean
 from frontend.sql.binder.expressions import bind
-from frontend.sql.binder.scopes import NamespaceItem, ScopeColumn, Source
+from frontend.sql.binder.scopes import NamespaceItem, RowSource, ScopeColumn
 from frontend.sql.binder.statement import NoSystemRelations, Query, StatementBinding, SystemRelations
 from frontend.sql.walk import walk
 from frontend.types import oids
@@ -43,21 +43,6 @@ class BoundExpression:
     relations: tuple[int, ...]
 
 
-class RowSource(Source):
-    """One row of a table under fixed ids: what table expressions see in place of FROM."""
-
-    def __init__(self, query: Query, alias: str, columns: Sequence[Column], table_oid: int = 0) -> None:
-        super().__init__(query, alias)
-        self.table_oid = table_oid
-        self.by_number = {column.number: column for column in columns}
-
-    def column_name(self, attribute: int) -> str:
-        return self.by_number[attribute].name
-
-    def origin(self, attribute: int) -> tuple[int, int]:
-        return (self.table_oid, attribute) if self.table_oid else (0, 0)
-
-
 def row_namespace(
     query: Query,
     name: str,
@@ -67,7 +52,7 @@ def row_namespace(
     table: Table | None = None,
 ) -> NamespaceItem:
     """The columns of one row, by name, under these ids; `table` is told to clients as their origin."""
-    source = RowSource(query, name, columns, 0 if table is None else table.oid)
+    source = RowSource(query, name, columns, table)
     binding = query.binding
     scope = []
     for column in columns:
@@ -78,7 +63,7 @@ def row_namespace(
         binding.provenance[identifier] = (source, column.number)
         value = logical.ColumnRef(type=column.type, typmod=column.typmod, id=identifier)
         scope.append(ScopeColumn(column.name, column.type, column.typmod, expression=value))
-    return NamespaceItem(name, scope, source, schema=schema)
+    return NamespaceItem(name, scope, source, schema=schema, relation_oid=0 if table is None else table.oid)
 
 
 @lru_cache(maxsize=4000)

@@ -45,7 +45,7 @@ def bind_targets(query: Query, targets: Sequence[syntax.Target], kind: str = "SE
                     name = label(node, query.binding.subquery_labels)
                 pairs = [(name, value)]
             for name, value in pairs:
-                table, attribute = origin_of(query, value)
+                table, attribute = (0, 0) if isinstance(node, syntax.Collate) else origin_of(query, value)
                 result.append(Target(name, value, table, attribute, value.position or node.position))
     if len(result) > COLUMNS_MAX:
         raise SqlError("54011", f"target lists can have at most {COLUMNS_MAX} entries")
@@ -54,12 +54,25 @@ def bind_targets(query: Query, targets: Sequence[syntax.Target], kind: str = "SE
 
 def origin_of(query: Query, value: logical.Expression) -> tuple[int, int]:
     """(table OID, attribute number) of the table column that an expression plainly shows; zeros for others."""
+    if isinstance(value, logical.RowConstructor):
+        row_of = source_of_row(query, value)
+        return (row_of.table.oid, 0) if isinstance(row_of, scopes.TableSource) else (0, 0)
     if not isinstance(value, logical.ColumnRef):
         return 0, 0
     source, attribute = query.binding.provenance.get(value.id, (None, 0))
     if source is None:
         return 0, 0
     return source.origin(attribute)
+
+
+def source_of_row(query: Query, value: logical.RowConstructor) -> scopes.Source | None:
+    """The FROM item whose whole row the value is; None for a ROW(…) that was written out."""
+    if not value.fields or value.names[0] == "f1":
+        return None
+    first = value.fields[0]
+    if not isinstance(first, logical.ColumnRef):
+        return None
+    return query.binding.provenance.get(first.id, (None, 0))[0]
 
 
 def expand_star(query: Query, node: syntax.ColumnReference) -> list[tuple[str, logical.Expression]]:

@@ -17,7 +17,7 @@ from frontend.sql.binder.operations import apply_operator, require_equality, sig
 from frontend.sql.binder.resolution import find_operator
 from frontend.sql.binder.sorting import bind_sort_items
 from frontend.sql.binder.statement import Query, WindowSpecification, reference
-from frontend.sql.walk import free_columns
+from frontend.sql.walk import free_columns, walk
 from frontend.types import oids
 
 BoundKind = Literal["unbounded_preceding", "preceding", "current", "following", "unbounded_following"]
@@ -51,9 +51,10 @@ def bind_window_call(
         raise SqlError("0A000", "FILTER is not implemented for non-aggregate window functions", position=position)
     check_window(query, node.position)
     condition = bind_filter(query, node)
-    used = free_columns((tuple(arguments), condition))
-    if any(column.id in used for window in query.windows for _, column in window.calls):
-        raise SqlError("42P20", "window function calls cannot be nested", position=position)
+    computed = {column.id for window in query.windows for _, column in window.calls}
+    for item in walk((tuple(arguments), condition)):
+        if isinstance(item, logical.ColumnRef) and item.id in computed:
+            raise SqlError("42P20", "window function calls cannot be nested", position=item.position or None)
     window = _window_for(query, node.over)
     call = logical.WindowCall(
         proc_oid=proc.oid,
@@ -127,7 +128,7 @@ def bind_window_definition(query: Query, node: syntax.WindowDefinition) -> Windo
         order_by = base.order_by or order_by
     frame = DEFAULT_FRAME
     if node.frame is not None:
-        frame, order_by = _bind_frame(query, node.frame, order_by)
+        frame, order_by = _bind_frame(query, node, node.frame, order_by)
     return WindowSpecification(
         partition_by=partition_by, order_by=order_by, frame=frame, frame_written=node.frame is not None
     )
@@ -158,12 +159,12 @@ def _referenced(query: Query, node: syntax.WindowDefinition) -> WindowSpecificat
 
 
 def _bind_frame(
-    query: Query, node: syntax.Frame, order_by: tuple[logical.SortKey, ...]
+    query: Query, window: syntax.WindowDefinition, node: syntax.Frame, order_by: tuple[logical.SortKey, ...]
 ) -> tuple[logical.WindowFrame, tuple[logical.SortKey, ...]]:
     end = node.end if node.end is not None else syntax.FrameBound(kind="current row")
     has_offset = node.start.offset is not None or end.offset is not None
     if node.mode == "groups" and not order_by:
-        raise SqlError("42P20", "GROUPS mode requires an ORDER BY clause", position=node.position or None)
+        raise SqlError("42P20", "GROUPS mode requires an ORDER BY clause", position=window.position or None)
     frame = logical.WindowFrame(
         mode=node.mode,
         start=(_BOUNDS[node.start.kind], None),
@@ -174,7 +175,7 @@ def _bind_frame(
         return frame, order_by
     with query.clause(f"window {node.mode.upper()}"):
         if node.mode == "range":
-            return _range_offsets(query, node, end, frame, order_by)
+            return _range_offsets(query, window, node, end, frame, order_by)
         start_offset = _row_offset(query, node.mode, node.start.offset)
         end_offset = _row_offset(query, node.mode, end.offset)
     return replace(frame, start=(frame.start[0], start_offset), end=(frame.end[0], end_offset)), order_by
@@ -197,6 +198,7 @@ def _refuse_variables(query: Query, value: logical.Expression, mode: str) -> Non
 
 def _range_offsets(
     query: Query,
+    window: syntax.WindowDefinition,
     node: syntax.Frame,
     end: syntax.FrameBound,
     frame: logical.WindowFrame,
@@ -208,7 +210,7 @@ def _range_offsets(
         raise SqlError(
             "42P20",
             "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column",
-            position=node.position or None,
+            position=window.position or None,
         )
     key = order_by[0]
     sort_type = key.expression.type
@@ -217,7 +219,7 @@ def _range_offsets(
         raise SqlError(
             "0A000",
             f"RANGE with offset PRECEDING/FOLLOWING is not supported for column type {binding.types.name(sort_type)}",
-            position=key.expression.position or None,
+            position=next((bound.offset.position for bound in (node.start, end) if bound.offset), None),
         )
     offset_type = oids.INTERVAL if is_time else sort_type
     bounds: list[logical.Expression | None] = []

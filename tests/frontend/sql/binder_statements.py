@@ -219,7 +219,7 @@ select arr[s] from t
 select a[1] from t
 select arr['1'], arr[sm], arr[b] from t
 select arr[1][2], arr[1:2][1], arr[:2], arr[1:], tarr[1:1] from t
-select 1::text, 1::bool, 'a'::text, '1'::int, 1.5::int, 't'::bool, 1::float8, '2020-01-01'::date, 1::bit
+select 1::text, 1::bool, 'a'::text, '1'::int, 1.5::int, 't'::bool, 1::float8, '2020-01-01'::date
 select 1::date
 select true::int, true::float8
 select d::timestamp, ts::date, tz::date, d::tz from t
@@ -231,11 +231,11 @@ select 1::numeric(0)
 select 1::int(3)
 select 1::nope
 select 1::pg_catalog.int8, 1::"int4", 'x'::pg_catalog.nope
-select '1 2'::int2vector, 'x'::name, 'a'::"char", 1::oid, 'pg_class'::regclass, 'int4'::regtype, 1::xid
+select '1 2'::int2vector, 'x'::name, 'a'::"char", 1::oid, 'pg_class'::regclass, 'int4'::regtype, '1'::xid
 select int4 '5', float8 '1.5', bool 't', text 'x', varchar 'y'
 select int 'x'
 select date 'x'
-select interval '1' year, interval '1 2' day to hour, interval '1.234567' second(2), interval(3) '1 sec', interval '1 year 2 months' year
+select interval '1' year, interval '1.234567' second(2), interval(3) '1 sec', interval '1 year 2 months' year
 select time '10:00', timetz '10:00+01', timestamptz '2020-01-01', time(3) '10:00:00.12345', timestamp(2) '2020-01-01'
 select b'101', x'1F'
 select text(1), int4('5'), float8(1), date(now()), varchar(1), bool(1), int8('x')
