@@ -3,9 +3,11 @@
     FROM STDIN   CopyData ──decoder──▶ fields ──type input──▶ values ──INSERT plan──▶ write buffer
     TO STDOUT    plan ──▶ rows ──type output──▶ fields ──encoder──▶ CopyData
 
-COPY FROM runs the plan of `INSERT INTO table (columns) VALUES ($1, …)` for every row, so that defaults, constraints, indexes
-and foreign keys are the same code as for INSERT; its work is bounded a row, and the task gives way between slices. An error
-says where: `COPY t, line 3, column a: "x"`. Server-side files and programs are refused: a node's files are not the clients'.
+COPY FROM binds `INSERT INTO table (columns) VALUES ($1, …)`. Where every column is a field or a constant and there are no
+foreign keys, rows go to the table's RowWriter in batches, which knows when duplicate reads can be left out; otherwise the
+INSERT's compiled plan runs for every row. Constraints, indexes and defaults are the same code as for INSERT either way. Work is
+bounded a batch, and the task gives way between slices. An error says where: `COPY t, line 3, column a: "x"`. Server-side files
+and programs are refused: a node's files are not the clients'.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from frontend.errors import SqlError, unsupported
 from frontend.settings import parse_boolean
 from frontend.sql import syntax
 from frontend.sql import syntax_commands as statements
-from frontend.sql.logical import Column
+from frontend.sql.compiler.writers import row_writer
+from frontend.sql.logical import ApplyTypmod, Column, ColumnRef, Constant, Insert, ParameterRef, Plan, Values
 from frontend.tasks import COPY_WAIT, PARK, TICK, Signal
 from frontend.types.registry import binary_decoder, binary_encoder, type_by_oid
 from frontend.wire import messages
@@ -30,8 +33,10 @@ from storage.catalog import Table, View
 
 if TYPE_CHECKING:
     from frontend.session import Session
+    from frontend.statements import PlannedStatement
 
-ROWS_BETWEEN_BREATHS = 100
+ROWS_BETWEEN_BREATHS = 200
+_BATCH = "a batch of COPY"
 
 
 class CopyInput:
@@ -185,7 +190,6 @@ def _copy_in(session: Session, node: statements.Copy) -> Generator[Signal, None,
             yield TICK
         count += len(rows)
     session.copy_input = None
-    inserter.finish()
     return count
 
 
@@ -206,11 +210,15 @@ class _Inserter:
         self._table = table
         self._columns = columns
         self._convert = [_field_input(session, column, binary) for column in columns]
-        self._plain = self._plan(columns)
+        planned = self._planned(columns)
+        self._plain = self._row_inserter(planned)
+        self._assemble = assembler(planned.bound.plan)
+        insert = planned.bound.plan
+        self._writer = row_writer(insert.target) if self._assemble is not None and isinstance(insert, Insert) else None
         self._with_defaults: dict[tuple[int, ...], Callable[[Sequence[Any]], None]] = {}
 
-    def _plan(self, columns: Sequence[TableColumn]) -> Callable[[Sequence[Any]], None]:
-        """A function that inserts one row of values for these columns."""
+    def _planned(self, columns: Sequence[TableColumn]) -> PlannedStatement:
+        """The INSERT of one row of values for these columns."""
         session = self._session
         values: list[syntax.Expression] = [syntax.Parameter(number=number) for number in range(1, len(columns) + 1)]
         insert = syntax.Insert(
@@ -221,7 +229,11 @@ class _Inserter:
         )
         planned = session.gateway.plan_node(session, insert, [column.type for column in columns])
         session.ensure_transaction().depend(planned.relations)
-        state = session.new_state(())
+        return planned
+
+    def _row_inserter(self, planned: PlannedStatement) -> Callable[[Sequence[Any]], None]:
+        """A function that inserts one row of values through the plan."""
+        state = self._session.new_state(())
         run_inline = planned.compiled.run_inline
 
         def insert_row(row: Sequence[Any]) -> None:
@@ -232,6 +244,8 @@ class _Inserter:
 
     def insert(self, rows: Sequence[Row], decoder: Decoder[Row], start: int) -> None:
         """Insert decoded rows; an error names line and column."""
+        if self._writer is not None and self._insert_batch(rows):
+            return
         convert, insert_row = self._convert, self._plain
         table = self._table.name
         for number, fields in enumerate(rows, start):
@@ -252,20 +266,95 @@ class _Inserter:
                 error.context = decoder.error_context(table, number)
                 raise
 
+    def _insert_batch(self, rows: Sequence[Row]) -> bool:
+        """The whole batch at once. False, with nothing done, where a row has an error or a marker: then they go one by one,
+        which finds the place."""
+        convert, assemble, writer = self._convert, self._assemble, self._writer
+        assert assemble is not None
+        assert writer is not None
+        try:
+            if len(convert) == 1:
+                only = convert[0]
+                assembled = [assemble([None if field is None else only(field)]) for (field,) in rows]
+            else:
+                assembled = [
+                    assemble(
+                        [None if field is None else parse(field) for parse, field in zip(convert, fields, strict=True)]
+                    )
+                    for fields in rows
+                ]
+        except (SqlError, AttributeError, TypeError):
+            return False
+        session = self._session
+        transaction = session.ensure_transaction()
+        transaction.savepoint(_BATCH)
+        try:
+            writer.insert_many(transaction, assembled, session.context)
+        except SqlError as error:
+            if error.sqlstate == "54000":
+                raise
+            transaction.rollback_to(_BATCH)
+            transaction.release(_BATCH)
+            return False
+        transaction.release(_BATCH)
+        return True
+
     def _insert_with_defaults(self, fields: Row, decoder: Decoder[Row], number: int) -> None:
         """A row in which DEFAULT markers stand for some columns: a plan for the others."""
         given = tuple(place for place, field in enumerate(fields) if field is not COPY_DEFAULT)
         insert_row = self._with_defaults.get(given)
         if insert_row is None:
-            insert_row = self._with_defaults[given] = self._plan([self._columns[place] for place in given])
+            planned = self._planned([self._columns[place] for place in given])
+            insert_row = self._with_defaults[given] = self._row_inserter(planned)
         try:
             insert_row([None if fields[place] is None else self._convert[place](fields[place]) for place in given])
         except SqlError as error:
             error.context = decoder.error_context(self._table.name, number)
             raise
 
-    def finish(self) -> None:
-        """All rows are in."""
+
+def assembler(plan: Plan) -> Callable[[list[Any]], list[Any]] | None:
+    """From the values of an INSERT … VALUES ($1, …) to the row by attribute number; None where there is more to compute."""
+    if not isinstance(plan, Insert) or plan.on_conflict is not None or plan.returning or plan.target.foreign_keys:
+        return None
+    source = plan.source
+    if not isinstance(source, Values) or len(source.rows) != 1:
+        return None
+    places = {
+        column.id: value.number - 1
+        for column, value in zip(source.columns, source.rows[0], strict=True)
+        if isinstance(value, ParameterRef)
+    }
+    slots: list[str] = []
+    names: dict[str, Any] = {}
+    for attribute, value in enumerate(plan.values):
+        coerce = ""
+        if isinstance(value, ApplyTypmod):
+            coerce = f"coerce{attribute}"
+            names[coerce] = _typmod_applier(value.type, value.typmod, value.explicit)
+            value = value.operand
+        if value is None:
+            slots.append("None")
+        elif isinstance(value, Constant):
+            names[f"constant{attribute}"] = value.value
+            slots.append(f"constant{attribute}")
+        elif isinstance(value, ColumnRef) and value.id in places:
+            slots.append(f"v[{places[value.id]}]")
+        elif isinstance(value, ParameterRef):
+            slots.append(f"v[{value.number - 1}]")
+        else:
+            return None
+        if coerce:
+            slots[-1] = f"{coerce}({slots[-1]})"
+    code = f"def assemble(v):\n    return [{', '.join(slots)}]\n"
+    exec(compile(code, "<COPY row>", "exec"), names)
+    assemble: Callable[[list[Any]], list[Any]] = names["assemble"]
+    return assemble
+
+
+def _typmod_applier(type_oid: int, typmod: int, explicit: bool) -> Callable[[Any], Any]:
+    apply = type_by_oid(type_oid).apply_typmod
+    return lambda value: None if value is None else apply(value, typmod, explicit)
 
 
 def _field_input(session: Session, column: TableColumn, binary: bool) -> Callable[[Any], Any]:
