@@ -17,9 +17,10 @@ from concurrent.futures import ProcessPoolExecutor
 
 import uvloop
 
-from frontend.wire import messages, rowencoder
+from frontend.wire import copy_in, copy_out, messages, rowencoder
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.connection import PostgresConnection
+from frontend.wire.copy import CopyOptions
 from frontend.wire.limits import WireLimits
 from frontend.wire.listener import Listener
 from frontend.wire.session_contract import Startup
@@ -120,7 +121,33 @@ def row_encoding() -> None:
     print(f"account rows: {best(lambda: account(rows), 50) * 1e3:.2f} µs per row")
 
 
+def copying() -> None:
+    columns = ["aid", "bid", "abalance", "filler"]
+    count = 100_000
+    account = [b"%d\t%d\t0\t%b\n" % (number, number // 100_000 + 1, b" " * 84) for number in range(count)]
+    quoted = [b'%d,"%d",0,"a,b"\n' % (number, number) for number in range(count)]
+    for name, options, data in (
+        ("text", CopyOptions(), b"".join(account)),
+        ("text with NULL in each row", CopyOptions(), b"".join(account).replace(b" " * 84, b"\\N")),
+        ("csv", CopyOptions("csv"), b"".join(account).replace(b"\t", b",")),
+        ("csv with quotes", CopyOptions("csv"), b"".join(quoted)),
+    ):
+
+        def decode(options: CopyOptions = options, data: bytes = data) -> None:
+            decoder = copy_in.make_decoder(options.resolved(copy_from=True), columns)
+            for position in range(0, len(data), 65536):
+                decoder.feed(data[position : position + 65536])
+            decoder.finish()
+
+        print(f"COPY in, {name}: {count / best(decode, 1):,.0f} rows/s")
+    rows = [[str(number), "1", "0", " " * 84] for number in range(1000)]
+    for name, options in (("text", CopyOptions()), ("csv", CopyOptions("csv"))):
+        encoder = copy_out.make_text_encoder(options.resolved(copy_from=False), columns)
+        print(f"COPY out, {name}: {1000 / best(lambda encoder=encoder: encoder.rows(rows), 20):,.0f} rows/s")  # type: ignore[misc]
+
+
 if __name__ == "__main__":
     row_encoding()
+    copying()
     uvloop.run(in_process())
     uvloop.run(over_loopback())

@@ -73,7 +73,7 @@ class Served:
     def raw(self, **parameters: str) -> RawClient:
         """A raw client that has started up."""
         client = RawClient(socket.create_connection(("127.0.0.1", self.port), 10))
-        client.start(**parameters)
+        client.start(messages.PROTOCOL_VERSION, **parameters)
         return client
 
 
@@ -96,7 +96,7 @@ class RawClient:
 
     def start(self, version: int = messages.PROTOCOL_VERSION, **parameters: str) -> list[tuple[bytes, bytes]]:
         """Send a StartupMessage and read up to ReadyForQuery (or the end)."""
-        self.send(startup_packet(version, **{"user": "postgres", "database": "postgres", **parameters}))
+        self.send(startup_packet_of(version, {"user": "postgres", "database": "postgres", **parameters}))
         return self.read_until_ready()
 
     def send(self, *data: bytes) -> None:
@@ -152,6 +152,11 @@ class RawClient:
 
 def startup_packet(version: int = messages.PROTOCOL_VERSION, **parameters: str) -> bytes:
     """A StartupMessage."""
+    return startup_packet_of(version, parameters)
+
+
+def startup_packet_of(version: int, parameters: dict[str, str]) -> bytes:
+    """A StartupMessage with parameters whose names are no Python names."""
     pairs = "".join(f"{name}\0{value}\0" for name, value in parameters.items()).encode()
     return struct.pack("!II", len(pairs) + 9, version) + pairs + b"\0"
 

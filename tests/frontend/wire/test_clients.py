@@ -124,7 +124,7 @@ def test_oracle_accepts_our_verifier_and_we_its(oracle: object) -> None:
     with psycopg.connect(oracle.dsn, autocommit=True) as connection:
         connection.execute(f"create role verifier_ours password '{ours}' login")
         connection.execute(f"create role verifier_theirs password '{PASSWORD}' login")
-        stored = dict(
+        stored: dict[str, str] = dict(
             connection.execute("select rolname, rolpassword from pg_authid where rolname like 'verifier_%'").fetchall()
         )
         connection.execute("drop role verifier_ours, verifier_theirs")

@@ -20,7 +20,15 @@ from frontend.wire import messages
 from frontend.wire.authentication import AccessRule
 from frontend.wire.limits import WireLimits
 from frontend.wire.messages import message
-from tests.frontend.wire.serving import RawClient, Served, closing_raw, error_fields, kinds, startup_packet
+from tests.frontend.wire.serving import (
+    RawClient,
+    Served,
+    closing_raw,
+    error_fields,
+    kinds,
+    startup_packet,
+    startup_packet_of,
+)
 from tests.frontend.wire.trivial_session import TrivialSession, live_sessions
 from tests.oracle import Oracle
 
@@ -155,8 +163,10 @@ STARTUPS = {
     "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "options": startup_packet(user="postgres", database="postgres", options="-c statement_timeout=5 --work-mem=1MB"),
     "minor_2": startup_packet(196610, user="postgres", database="postgres"),
-    "minor_2_options": startup_packet(196610, **{"user": "postgres", "database": "postgres", "_pq_.a": "1"}),
-    "protocol_option": startup_packet(**{"user": "postgres", "database": "postgres", "_pq_.some": "1", "_pq_.b": "2"}),
+    "minor_2_options": startup_packet_of(196610, {"user": "postgres", "database": "postgres", "_pq_.a": "1"}),
+    "protocol_option": startup_packet_of(
+        196608, {"user": "postgres", "database": "postgres", "_pq_.some": "1", "_pq_.b": "2"}
+    ),
     "replication_wrong": startup_packet(user="postgres", replication="perhaps"),
     "gss": packet(messages.GSSENC_REQUEST, b"") + startup_packet(user="postgres"),
     "ssl": packet(messages.SSL_REQUEST, b"") + startup_packet(user="postgres"),
@@ -185,7 +195,7 @@ def test_startup_same_as_postgresql(served: Served, oracle: Oracle, name: str) -
     "requests", ["ssl", "gss", "gss ssl", "ssl gss", "ssl ssl", "gss gss", "gss ssl gss", "ssl gss ssl"]
 )
 def test_encryption_requests_same_as_postgresql(served: Served, oracle: Oracle, requests: str) -> None:
-    answers = []
+    answers: list[tuple[list[bytes | None], object]] = []
     codes = {"ssl": messages.SSL_REQUEST, "gss": messages.GSSENC_REQUEST}
     for address in (f"{oracle.directory}/.s.PGSQL.5432", ("127.0.0.1", served.port)):
         with closing_raw(RawClient.to(address)) as client:
@@ -425,7 +435,8 @@ def test_drain() -> None:
 def test_a_transaction_may_end_during_drain() -> None:
     with Served() as served, closing_raw(served.raw()) as client:
         client.query("begin")
-        served.call(lambda: [connection.drain() for connection in served.listener.connections])
+        (connection,) = served.listener.connections
+        served.call(connection.drain)
         assert kinds(client.query("select 1")) == "TDCZ"
         client.send(message(b"Q", b"commit\0"))
         assert kinds(client.read_until_ready(2)) == "CZE"
