@@ -82,7 +82,10 @@ def drive(port: int, data: bytes, depth: int, client_count: int, seconds: float)
             while not client.recv(65536).endswith(messages.READY_FOR_QUERY["I"]):
                 pass
     clients[0].sendall(data)
-    reply_bytes = len(clients[0].recv(65536))
+    reply = clients[0].recv(65536)
+    while not reply.endswith(messages.READY_FOR_QUERY["I"]):
+        reply += clients[0].recv(65536)
+    reply_bytes = len(reply)
     count = 0
     batch = data * depth
     end = time.perf_counter() + seconds
