@@ -32,6 +32,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import ssl
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
@@ -149,6 +150,7 @@ class Replica:
         settings: bounds and timing.
         address: where to listen for peers; unused by a single voter.
         peers: the other voters.
+        server_tls, client_tls: contexts for accepting from and dialling peers, with mutual authentication; None: TCP.
 
     Attributes:
         clock: the hybrid clock.
@@ -163,11 +165,15 @@ class Replica:
         *,
         address: tuple[str, int] = ("127.0.0.1", 0),
         peers: list[Peer] | None = None,
+        server_tls: ssl.SSLContext | None = None,
+        client_tls: ssl.SSLContext | None = None,
     ) -> None:
         self._environment = environment
         self._settings = settings
         self._address = address
         self._peers = peers or []
+        self._server_tls = server_tls
+        self._client_tls = client_tls
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._ordered: dict[int, _Ordered] = {}
@@ -211,6 +217,8 @@ class Replica:
             Peer(settings.name, *self._address),
             self._peers,
             wake=self._wake,
+            server_tls=self._server_tls,
+            client_tls=self._client_tls,
         )
         self._consensus = Consensus(
             self._environment,

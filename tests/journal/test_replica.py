@@ -74,7 +74,7 @@ def put(txid: int, snapshot: int, *names: bytes, kind: int = 0, value: bytes = b
 
 def run(work: Awaitable[None]) -> None:
     async def main() -> None:
-        await asyncio.wait_for(work, 60)
+        await asyncio.wait_for(work, 600)
 
     uvloop.run(main())
 
@@ -641,5 +641,46 @@ def test_a_peer_that_lags_behind_the_compacted_log_is_left_out() -> None:
         assert asyncio.get_running_loop().time() - began < 0.7  # the loop is not kept busy
         assert (await cluster.leader()).frontier.position == last.position
         assert cluster.replicas[number].frontier.position <= 1
+
+    three(work)
+
+
+def test_chaos_among_three_voters_loses_nothing() -> None:
+    """Clients commit while replicas lose power and return, one at a time; `BOREAL_SOAK` makes it longer."""
+    rounds = 60 if os.environ.get("BOREAL_SOAK") else 5
+
+    async def work(cluster: Cluster) -> None:
+        chance = Random(11)
+        acknowledged: dict[int, int] = {}
+        stopping = False
+
+        async def client(number: int) -> None:
+            txid = number * 1_000_000
+            while not stopping:
+                txid += 1
+                for replica in list(cluster.replicas.values()):
+                    if not replica.is_leader:
+                        continue
+                    key = b"%d" % (txid % 97)
+                    verdict = await replica.submit(put(txid, replica.frontier.commit_ts, key, kind=1))
+                    if verdict.committed:
+                        acknowledged[txid] = verdict.position
+                await asyncio.sleep(0.002)
+
+        clients = [asyncio.ensure_future(client(number)) for number in range(1, 5)]
+        for _ in range(rounds):
+            await asyncio.sleep(chance.random() * 0.4)
+            number = chance.randrange(3)
+            await cluster.crash(number, chance.choice(list(Loss)))
+            await asyncio.sleep(chance.random() * 0.4)
+            await cluster.start(number)
+            await cluster.leader()
+        stopping = True
+        await asyncio.gather(*clients)
+        last = await cluster.commit(1)
+        await cluster.agree(last.position)
+        found = {event.txid: event.position for event in cluster.replicas[0].events.read(1)}
+        assert acknowledged.items() <= found.items()
+        assert len(acknowledged) > 50
 
     three(work)
