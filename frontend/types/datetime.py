@@ -37,6 +37,8 @@ MICROSECONDS_PER_HOUR = 3_600_000_000
 MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 DAY_NAMES = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
+_MINUTE_TEXTS = tuple(f"{minute // 60:02d}:{minute % 60:02d}" for minute in range(24 * 60 + 1))
+_SECOND_TEXTS = tuple(f":{second:02d}" for second in range(60))
 _ORDINAL_OF_EPOCH = python_date(2000, 1, 1).toordinal()
 _CYCLE_DAYS = 146_097
 _LAST_ORDINAL = python_date.max.toordinal()
@@ -135,12 +137,11 @@ def format_fraction(microseconds: int) -> str:
 
 def format_time(value: int) -> str:
     """hh:mm:ss[.ffffff]"""
-    seconds, fraction = divmod(value, MICROSECONDS_PER_SECOND)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
+    minutes, rest = divmod(value, MICROSECONDS_PER_MINUTE)
+    seconds, fraction = divmod(rest, MICROSECONDS_PER_SECOND)
     if fraction:
-        return f"{hour:02d}:{minute:02d}:{second:02d}" + f".{fraction:06d}".rstrip("0")
-    return f"{hour:02d}:{minute:02d}:{second:02d}"
+        return _MINUTE_TEXTS[minutes] + _SECOND_TEXTS[seconds] + f".{fraction:06d}".rstrip("0")
+    return _MINUTE_TEXTS[minutes] + _SECOND_TEXTS[seconds]
 
 
 def format_offset(east: int) -> str:

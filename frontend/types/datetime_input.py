@@ -680,37 +680,58 @@ def parse_timetz(text: str, context: Context) -> tuple[int, int]:
 
 _PLAIN_DATE = re.compile(rb"(\d{4})-(\d{2})-(\d{2})\Z")
 _PLAIN_TIMESTAMP = re.compile(
-    rb"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?(?:(?:\+00(?::?00)?)|(Z))?\Z"
+    rb"(\d{4}-\d\d-\d\d)[ T]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d{1,6}))?"
+    rb"(?:(Z)|([+-])(0\d|1[0-4])(?::([0-5]\d))?)?\Z"
 )
 
 
 def plain_date(data: bytes) -> int | None:
     """yyyy-mm-dd in days, None for everything that needs the full reader."""
     match = _PLAIN_DATE.match(data)
-    if match is None:
+    if match is None or data[:4] == b"0000":
         return None
-    year, month, day = int(match[1]), int(match[2]), int(match[3])
-    if not 1 <= month <= 12 or not 1 <= day <= 28 or not year:
+    try:
+        return days_from_civil(int(match[1]), int(match[2]), int(match[3]))
+    except ValueError:
         return None
-    return days_from_civil(year, month, day)
 
 
-def plain_timestamp(data: bytes, with_zone: bool) -> int | None:
-    """ISO timestamps (with `with_zone`: in UTC) in microseconds, None for everything that needs the full reader."""
+def plain_timestamp(data: bytes, zone: Zone | None) -> int | None:
+    """An ISO timestamp in microseconds, None for everything that needs the full reader.
+
+    With a zone the result is UTC, by the offset in the text or else by the zone; without one an offset is ignored.
+    """
     match = _PLAIN_TIMESTAMP.match(data)
     if match is None:
         return None
-    year, month, day, hour, minute, second, fraction, zulu = match.groups()
-    if with_zone and zulu is None and b"+" not in data:
+    date, hour, minute, second, fraction, zulu, sign, zone_hour, zone_minute = match.groups()
+    days = plain_date(date)
+    if days is None:
         return None
-    days = plain_date(data[:10])
-    if days is None or hour > b"23" or minute > b"59" or second > b"59":
-        return None
-    return (
+    local = (
         days * MICROSECONDS_PER_DAY
         + (int(hour) * 3600 + int(minute) * 60 + int(second)) * MICROSECONDS_PER_SECOND
         + (int(fraction.ljust(6, b"0")) if fraction else 0)
     )
+    if zone is None or zulu is not None:
+        return local
+    if sign is None:
+        return local - zone.offset_of_local(local) * MICROSECONDS_PER_SECOND
+    offset = (int(zone_hour) * 60 + int(zone_minute or 0)) * 60 * MICROSECONDS_PER_SECOND
+    return local - offset if sign == b"+" else local + offset
+
+
+_PLAIN_TIME = re.compile(rb"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d{1,6}))?\Z")
+
+
+def plain_time(data: bytes) -> int | None:
+    """hh:mm:ss[.f] in microseconds, None for everything that needs the full reader."""
+    match = _PLAIN_TIME.match(data)
+    if match is None:
+        return None
+    hour, minute, second, fraction = match.groups()
+    seconds = int(hour) * 3600 + int(minute) * 60 + int(second)
+    return seconds * MICROSECONDS_PER_SECOND + (int(fraction.ljust(6, b"0")) if fraction else 0)
 
 
 def today(context: Context) -> int:

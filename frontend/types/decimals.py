@@ -179,25 +179,23 @@ def _encode_binary(value: Decimal) -> bytes:
     if not value.is_finite():
         sign = 0xC000 if value.is_nan() else 0xD000 if value > 0 else 0xF000
         return struct.pack(">hhHH", 0, 0, sign, 0x20 if sign != 0xC000 else 0)
-    text = format(value, "f")
-    negative = text[0] == "-"
-    whole, _, fraction = text.lstrip("-").partition(".")
-    scale = len(fraction)
-    whole = whole.lstrip("0")
-    whole = whole.rjust(-(-len(whole) // 4) * 4, "0")
-    digits = whole + fraction.ljust(-(-scale // 4) * 4, "0")
-    groups = [int(digits[index : index + 4]) for index in range(0, len(digits), 4)]
-    weight = len(whole) // 4 - 1
-    while groups and groups[-1] == 0:
-        groups.pop()
-    leading = 0
-    while leading < len(groups) and groups[leading] == 0:
-        leading += 1
-    groups = groups[leading:]
-    weight = weight - leading if groups else 0
-    return struct.pack(
-        f">hhHH{len(groups)}H", len(groups), weight, 0x4000 if negative and groups else 0, scale, *groups
-    )
+    scale: int = -value.as_tuple().exponent  # type: ignore[operator]
+    if not value:
+        return struct.pack(">hhHH", 0, 0, 0, scale)
+    fraction_groups = -(-scale // 4)
+    number = abs(int(value.scaleb(4 * fraction_groups, EXACT)))
+    groups = []
+    while number:
+        number, group = divmod(number, 10000)
+        groups.append(group)
+    weight = len(groups) - 1 - fraction_groups
+    trailing = 0
+    while groups[trailing] == 0:
+        trailing += 1
+    groups = groups[trailing:]
+    groups.reverse()
+    count = len(groups)
+    return struct.pack(f">hhHH{count}H", count, weight, 0x4000 if value < 0 else 0, scale, *groups)
 
 
 def _decode_binary(data: bytes) -> Decimal:
@@ -219,9 +217,15 @@ def _decode_binary(data: bytes) -> Decimal:
     groups = struct.unpack_from(f">{count}H", data, 8)
     if any(group > 9999 for group in groups):
         raise malformed_binary('invalid digit in external "numeric" value')
-    value = Decimal("".join(f"{group:04d}" for group in groups) or "0").scaleb(4 * (weight - count + 1), context=EXACT)
-    value = value.quantize(Decimal((0, (1,), -scale)), rounding=decimal.ROUND_DOWN, context=EXACT)
-    return normalize(value.copy_negate() if sign == 0x4000 else value)
+    number = 0
+    for group in groups:
+        number = number * 10000 + group
+    spare = 4 * (count - weight - 1) - scale  # digits sent beyond the scale, zeros as a rule; negative: zeros left out
+    if spare > 0:
+        number //= 10**spare
+    elif spare < 0:
+        number *= 10**-spare
+    return Decimal(-number if sign == 0x4000 else number).scaleb(-scale, EXACT)
 
 
 def numeric_key(value: Decimal) -> tuple[bool, Decimal]:

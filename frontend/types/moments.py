@@ -38,6 +38,7 @@ from frontend.types.datetime_input import (
     parse_timestamptz,
     parse_timetz,
     plain_date,
+    plain_time,
     plain_timestamp,
 )
 from frontend.types.interval import (
@@ -198,7 +199,7 @@ def _date_decoder(typmod: int, context: Context) -> Decoder:
 
 def _timestamp_decoder(typmod: int, context: Context) -> Decoder:
     def decode(data: bytes) -> int:
-        value = plain_timestamp(data, False)
+        value = plain_timestamp(data, None)
         if value is None:
             value = parse_timestamp(decode_utf8(data), context)
         return timestamp_typmod(value, typmod, False)
@@ -207,11 +208,21 @@ def _timestamp_decoder(typmod: int, context: Context) -> Decoder:
 
 
 def _timestamptz_decoder(typmod: int, context: Context) -> Decoder:
+    zone = context_zone(context)
+
     def decode(data: bytes) -> int:
-        value = plain_timestamp(data, True)
+        value = plain_timestamp(data, zone)
         if value is None:
             value = parse_timestamptz(decode_utf8(data), context)
         return timestamp_typmod(value, typmod, False)
+
+    return decode
+
+
+def _time_decoder(typmod: int, context: Context) -> Decoder:
+    def decode(data: bytes) -> int:
+        value = plain_time(data)
+        return time_typmod(value if value is not None else parse_time(decode_utf8(data), context), typmod, False)
 
     return decode
 
@@ -278,6 +289,7 @@ BEHAVIOURS: dict[int, TypeBehaviour] = {
         apply_typmod=time_typmod,
         typmod_in=_precision_in("TIME", ""),
         typmod_out=_precision_out,
+        text_decoder=_time_decoder,
         binary_encoder=lambda context: _INT64.pack,
     ),
     oids.TIMETZ: TypeBehaviour(
