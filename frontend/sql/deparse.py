@@ -44,6 +44,12 @@ def quote_literal(text: str) -> str:
     return f"'{escaped}'"
 
 
+def _string(text: str) -> str:
+    """A string constant of an expression; PostgreSQL prints these without E, for standard_conforming_strings."""
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
 def qualified(names: list[str]) -> str:
     return ".".join(quote_identifier(name) for name in names)
 
@@ -140,6 +146,10 @@ def _locking(locking: syntax.Locking) -> str:
     if locking.relations:
         text += " OF " + ", ".join(relation(name) for name in locking.relations)
     return text if locking.wait == "block" else f"{text} {locking.wait.upper()}"
+
+
+def _from_alias(alias: syntax.Alias | None) -> str:
+    return "" if alias is None else f" {quote_identifier(alias.name)}{_column_list(alias.columns)}"
 
 
 def _alias(alias: syntax.Alias | None) -> str:
@@ -318,16 +328,14 @@ class Deparser:
             # printed as a cast would be shorter, but INTERVAL's fields and the tree want it as it was
             return self._typed_literal(node, node.operand)
         operand = node.operand
-        text = self._operand(operand, node)
-        if not self.pretty and (
-            isinstance(operand, syntax.ColumnReference | syntax.FunctionCall)
-            or (isinstance(operand, syntax.Constant) and operand.kind in ("integer", "decimal", "boolean"))
-        ):
-            text = f"({text})"
+        literal = isinstance(operand, syntax.Parameter) or (
+            isinstance(operand, syntax.Constant) and operand.kind in ("string", "null", "bit")
+        )
+        text = self._operand(operand, node) if self.pretty or literal else f"({self.expression(operand)})"
         return f"{text}::{name}"
 
     def _typed_literal(self, node: syntax.Cast, constant: syntax.Constant) -> str:
-        value = quote_literal(constant.value)
+        value = _string(constant.value)
         name = node.type
         if name.names == ["pg_catalog", "interval"] and name.interval_fields:
             precision = f"({self._list(name.modifiers)})" if name.modifiers else ""
@@ -373,7 +381,8 @@ class Deparser:
 
     def _subquery(self, node: syntax.SubqueryExpression) -> str:
         word = {"scalar": "", "exists": "EXISTS ", "array": "ARRAY"}[node.kind]
-        return f"{word}({self.query(node.query)})"
+        text = f"{word}({self.query(node.query)})"
+        return f"({text})" if node.kind == "exists" else text
 
     def _coalesce(self, node: syntax.Coalesce) -> str:
         return f"COALESCE({self._list(node.arguments)})"
@@ -469,8 +478,15 @@ class Deparser:
     def _sort_items(self, items: list[syntax.SortItem]) -> str:
         return ", ".join(self._sort_item(item) for item in items)
 
+    def _sortable(self, node: Expression) -> str:
+        """An item of ORDER BY or GROUP BY, with the parentheses that PostgreSQL puts around what is no plain column."""
+        text = self.expression(node)
+        if isinstance(node, syntax.ColumnReference | syntax.Constant | syntax.Parameter | syntax.GroupingSet):
+            return text
+        return f"({text})" if self.pretty or isinstance(node, syntax.FunctionCall) else text
+
     def _sort_item(self, item: syntax.SortItem) -> str:
-        text = self.expression(item.expression)
+        text = self._sortable(item.expression)
         if item.using is not None:
             name = item.using
             text += f" USING {_operator_name(name.name, name.schema)}"
@@ -512,11 +528,10 @@ class Deparser:
             assert query.left is not None
             assert query.right is not None
             word = query.operation.upper() + (" ALL" if query.all_rows else "")
-            parts.append(
-                f"{self._branch(query.left, query.operation, left=True)} {word} {self._branch(query.right, '', left=False)}"
-            )
+            parts.append(f"{self._branch(query.left, query)} {word} {self._branch(query.right, query)}")
         elif query.values is not None:
-            parts.append("VALUES " + ", ".join(f"({self._list(row)})" for row in query.values))
+            rows = (",".join(self.expression(value) for value in row) for row in query.values)
+            parts.append("VALUES " + ", ".join(f"({row})" for row in rows))
         else:
             parts.append(self._select(query))
         if query.order_by:
@@ -531,13 +546,12 @@ class Deparser:
         parts.extend(_locking(locking) for locking in query.locking)
         return " ".join(parts)
 
-    def _branch(self, query: Select, operation: str, *, left: bool) -> str:
-        """One side of a set operation: in parentheses where it has clauses of its own or binds otherwise."""
+    def _branch(self, query: Select, parent: Select) -> str:
+        """One side of a set operation: in parentheses where it has clauses of its own or is one that binds otherwise."""
         text = self.query(query)
         own = query.order_by or query.limit or query.offset or query.locking or query.with_
-        if own or query.operation is not None:
-            return f"({text})"
-        return text
+        same = (query.operation, query.all_rows) == (parent.operation, parent.all_rows) and query is parent.left
+        return f"({text})" if own or (query.operation is not None and not same) else text
 
     def _with(self, with_: syntax.With) -> str:
         tables = ", ".join(self._common_table(table) for table in with_.tables)
@@ -563,7 +577,7 @@ class Deparser:
         if query.where is not None:
             text += " WHERE " + self.expression(query.where)
         if query.group_by:
-            text += f" GROUP BY {'DISTINCT ' if query.group_distinct else ''}{self._list(query.group_by)}"
+            text += f" GROUP BY {'DISTINCT ' if query.group_distinct else ''}{', '.join(self._sortable(item) for item in query.group_by)}"
         if query.having is not None:
             text += " HAVING " + self.expression(query.having)
         if query.windows:
@@ -585,16 +599,17 @@ class Deparser:
         if isinstance(item, syntax.TableItem):
             return self._table(item)
         if isinstance(item, syntax.SubqueryItem):
-            return f"{'LATERAL ' if item.lateral else ''}({self.query(item.query)}){_alias(item.alias)}"
+            return f"{'LATERAL ' if item.lateral else ''}({self.query(item.query)}){_from_alias(item.alias)}"
         if isinstance(item, syntax.FunctionItem):
             return self._function_item(item)
         if isinstance(item, syntax.JoinItem):
             text = self._join(item)
-            return f"({text}){_alias(item.alias)}" if item.alias is not None else text
+            bare = self.pretty and item.alias is None
+            return text if bare else f"({text}){_from_alias(item.alias)}"
         raise TypeError(f"no text form for {type(item).__name__}")
 
     def _table(self, item: syntax.TableItem) -> str:
-        text = ("ONLY " if item.only else "") + relation(item.relation) + _alias(item.alias)
+        text = ("ONLY " if item.only else "") + relation(item.relation) + _from_alias(item.alias)
         sample = item.sample
         if sample is not None:
             text += f" TABLESAMPLE {qualified(sample.method)} ({self._list(sample.arguments)})"
@@ -608,6 +623,10 @@ class Deparser:
             return f"{quote_identifier(column.name)} {self.type_name(column.type)}{collation}"
 
         return f"({', '.join(one(column) for column in columns)})"
+
+    def _modified_table(self, item: syntax.TableItem) -> str:
+        """The target of UPDATE, DELETE and MERGE; its alias may be a word that needs AS."""
+        return ("ONLY " if item.only else "") + relation(item.relation) + _alias(item.alias)
 
     def _function_item(self, item: syntax.FunctionItem) -> str:
         calls = []
@@ -624,11 +643,11 @@ class Deparser:
         if item.columns:
             name = f" {quote_identifier(item.alias.name)}" if item.alias is not None else ""
             return f"{text} AS{name} {self._record_columns(item.columns)}"
-        return text + _alias(item.alias)
+        return text + _from_alias(item.alias)
 
     def _join(self, item: syntax.JoinItem) -> str:
         right = self._from_item(item.right)
-        if isinstance(item.right, syntax.JoinItem) and item.right.alias is None:
+        if self.pretty and isinstance(item.right, syntax.JoinItem) and item.right.alias is None:
             right = f"({right})"
         word = {"inner": "JOIN", "left": "LEFT JOIN", "right": "RIGHT JOIN", "full": "FULL JOIN"}[item.kind]
         if item.natural:
@@ -651,17 +670,17 @@ class Deparser:
         if isinstance(statement, syntax.Insert):
             text = self._insert(statement)
         elif isinstance(statement, syntax.Update):
-            text = f"UPDATE {self._table(statement.target)} SET {self._assignments(statement.assignments)}"
+            text = f"UPDATE {self._modified_table(statement.target)} SET {self._assignments(statement.assignments)}"
             if statement.from_:
                 text += " FROM " + self._from_list(statement.from_)
             text += self._where(statement.where) + self._returning(statement.returning)
         elif isinstance(statement, syntax.Delete):
-            text = f"DELETE FROM {self._table(statement.target)}"
+            text = f"DELETE FROM {self._modified_table(statement.target)}"
             if statement.using:
                 text += " USING " + self._from_list(statement.using)
             text += self._where(statement.where) + self._returning(statement.returning)
         elif isinstance(statement, syntax.Merge):
-            text = f"MERGE INTO {self._table(statement.target)} USING {self._from_item(statement.source)}"
+            text = f"MERGE INTO {self._modified_table(statement.target)} USING {self._from_item(statement.source)}"
             text += f" ON ({self.expression(statement.condition)})"
             text += "".join(" " + self._merge_when(when) for when in statement.whens)
         else:
@@ -763,7 +782,7 @@ class Deparser:
 
     def _constant(self, node: syntax.Constant) -> str:
         if node.kind == "string":
-            return quote_literal(node.value)
+            return _string(node.value)
         if node.kind == "bit":
             return f"{node.value[0].upper()}'{node.value[1:]}'"
         if node.kind == "null":

@@ -260,3 +260,20 @@ def test_precedence_is_postgresql_s(checks: psycopg.Connection) -> None:
         assert definition(f"{deparse_expression(tree)} as v") == expected
         assert definition(f"{deparse_expression(tree, pretty=True)} as v") == expected
     assert compared > 100
+
+
+def test_system_views_print_as_postgresql_prints_them(checks: psycopg.Connection) -> None:
+    """The definitions of its own views are PostgreSQL's text already; but for white space ours is the same."""
+
+    def spaced(text: str) -> str:
+        return " ".join(text.replace("( ", "(").split()).rstrip(";")
+
+    different = []
+    rows = checks.execute("select viewname, definition from pg_views").fetchall()
+    for name, definition in rows:
+        query = parse(definition)[0].statement
+        assert isinstance(query, syntax.Select)
+        if spaced(deparse_query(query)) != spaced(definition):
+            different.append(name)
+    assert len(rows) > 100
+    assert different == []
