@@ -160,6 +160,19 @@ class Transaction:
         if self._ordered is not None:
             self._ordered.remove(key)
 
+    def put_new(self, entries: dict[bytes, Write]) -> None:
+        """Buffer writes of keys that this transaction has not written yet, many at once (COPY, long INSERTs)."""
+        if self.read_only:
+            raise SqlError("25006", "cannot execute a data-modifying statement in a read-only transaction")
+        self.bytes += sum(map(len, entries)) + sum([len(value) for value, _ in entries.values()])
+        if self.bytes > self.bytes_max:
+            raise transaction_too_large(self.bytes, self.bytes_max)
+        if self._undo is not None:
+            self._undo.extend([(0, key, None) for key in entries])
+        if self._ordered is not None:
+            self._ordered.update(entries)
+        self.writes.update(entries)
+
     def lock(self, key: bytes, strength: int) -> None:
         """FOR UPDATE (EXCLUSIVE) or FOR KEY SHARE / foreign-key check (KEY_SHARE): a check at COMMIT, nothing waits."""
         before = self.locks.get(key)
