@@ -86,7 +86,7 @@ def stripped(expression: logical.Expression) -> logical.Expression:
 def shapes(scan: logical.Scan, catalog: Catalog | None) -> list[KeyShape]:
     """The ways into a table: its primary key and its valid indexes."""
     table = scan.table
-    ids = {attribute: column for attribute, column in zip(scan.attributes, scan.columns, strict=True)}
+    ids = dict(zip(scan.attributes, scan.columns, strict=True))
 
     def column_of(number: int) -> logical.Expression | None:
         column = ids.get(number)
@@ -121,7 +121,10 @@ def shapes(scan: logical.Scan, catalog: Catalog | None) -> list[KeyShape]:
         if any(part is None for part in predicate):
             continue
         columns = tuple(
-            [KeyColumn(part.type, True, key.descending, key.nulls_first) for part, key in zip(bound[0], index.key, strict=True)]
+            [
+                KeyColumn(part.type, True, key.descending, key.nulls_first)
+                for part, key in zip(bound[0], index.key, strict=True)
+            ]
         )
         if not all(is_indexable(column.type) for column in columns):
             continue
@@ -434,7 +437,11 @@ def ordered_path(
         place = 0
         matched = True
         for key in keys:
-            while place < fixed and place < len(shape.expressions) and stripped(key.expression) != shape.expressions[place]:
+            while (
+                place < fixed
+                and place < len(shape.expressions)
+                and stripped(key.expression) != shape.expressions[place]
+            ):
                 place += 1
             if place >= len(shape.expressions) or stripped(key.expression) != shape.expressions[place]:
                 # Behind a complete unique key nothing is left to order.
@@ -443,13 +450,11 @@ def ordered_path(
             column = shape.columns[place]
             descending = column.descending != reverse
             nulls_first = column.nulls_first != reverse
-            if key.descending != descending or (column.nullable and key.nulls_first != nulls_first and place >= fixed):
-                if place >= fixed:
-                    matched = False
-                    break
+            differs = key.descending != descending or (column.nullable and key.nulls_first != nulls_first)
+            if differs and place >= fixed:
+                matched = False
+                break
             place += 1
         if matched:
             return replace(path, reverse=reverse)
     return None
-
-

@@ -191,9 +191,7 @@ class Planner:
                 return ordered
         return replace(node, input=self.physical(node.input), keys=self.expressions(node.keys))
 
-    def _ordered(
-        self, source: logical.Plan, keys: Sequence[logical.SortKey], limited: bool
-    ) -> logical.Plan | None:
+    def _ordered(self, source: logical.Plan, keys: Sequence[logical.SortKey], limited: bool) -> logical.Plan | None:
         """`source` such that its rows come in the order of `keys` by themselves; None where that is not possible or dear."""
         if isinstance(source, logical.Project):
             replacements = {
@@ -239,11 +237,13 @@ class Planner:
             if name in ("min", "max") and call.filter is None and not call.order_by and len(call.arguments) == 1:
                 argument = call.arguments[0]
                 present = logical.NullTest(type=oids.BOOL, operand=argument, negated=True)
-                key = logical.SortKey(
-                    expression=argument, descending=name == "max", nulls_first=name == "max"
-                )
+                key = logical.SortKey(expression=argument, descending=name == "max", nulls_first=name == "max")
                 source = node.input
-                condition = conjunction([*conjuncts(source.condition), present]) if isinstance(source, logical.Filter) else present
+                condition = (
+                    conjunction([*conjuncts(source.condition), present])
+                    if isinstance(source, logical.Filter)
+                    else present
+                )
                 base = source.input if isinstance(source, logical.Filter) else source
                 assert condition is not None
                 inner = logical.Filter(columns=base.columns, input=base, condition=condition)
@@ -267,9 +267,7 @@ class Planner:
         parts = [part for part in parts if not walk.is_volatile(part)]
         return filtered(self._greedy(relations, parts), self.expressions(tuple(fixed)))
 
-    def _take_apart(
-        self, node: logical.Plan, relations: list[logical.Plan], parts: list[logical.Expression]
-    ) -> None:
+    def _take_apart(self, node: logical.Plan, relations: list[logical.Plan], parts: list[logical.Expression]) -> None:
         if isinstance(node, logical.Join) and node.kind == "inner":
             parts.extend(conjuncts(node.condition))
             self._take_apart(node.left, relations, parts)
@@ -401,7 +399,11 @@ class Planner:
         types: list[int] = []
         residual: list[logical.Expression] = []
         for condition in conditions:
-            if isinstance(condition, logical.Call) and is_plain_equality(condition) and hashable(condition.arguments[0].type):
+            if (
+                isinstance(condition, logical.Call)
+                and is_plain_equality(condition)
+                and hashable(condition.arguments[0].type)
+            ):
                 first, second = condition.arguments
                 used = references(first), references(second)
                 if used[0] & left_ids and not used[0] & right_ids and used[1] & right_ids and not used[1] & left_ids:
@@ -432,7 +434,7 @@ class Planner:
         scan = right
         own: list[logical.Expression] = []
         joining = list(conditions)
-        while isinstance(scan, logical.Project) or (isinstance(scan, logical.Filter)):
+        while isinstance(scan, (logical.Project, logical.Filter)):
             if isinstance(scan, logical.Filter):
                 own.extend(conjuncts(scan.condition))
                 scan = scan.input
@@ -556,7 +558,11 @@ def _is_unique(node: logical.Plan, keys: Sequence[logical.Expression], catalog: 
         node = node.input
     if isinstance(node, logical.Scan):
         for shape in shapes(node, catalog):
-            if shape.unique and not shape.predicate and all(part is not None and part in wanted for part in shape.expressions):
+            if (
+                shape.unique
+                and not shape.predicate
+                and all(part is not None and part in wanted for part in shape.expressions)
+            ):
                 return True
         return False
     if isinstance(node, logical.Aggregate) and node.grouping_sets is None and node.keys:

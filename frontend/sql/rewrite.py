@@ -81,7 +81,7 @@ def _simplify_tree(node: object) -> object:
         if new is not old:
             changes[name] = new
     if changes:
-        node = replace(node, **changes)  # type: ignore[type-var]
+        node = replace(node, **changes)  # type: ignore[arg-type]
     return simplify(node) if isinstance(node, logical.Expression) else node
 
 
@@ -118,7 +118,11 @@ def _fold(call: logical.Call) -> logical.Expression:
     values = [argument.value for argument in call.arguments if isinstance(argument, logical.Constant)]
     if call.strict and None in values:
         return _constant(call, None)
-    keywords = {"argument_types": call.argument_types, "result_type": call.type} if implementation.typed else {}
+    keywords = (
+        {"argument_types": tuple([argument.type for argument in call.arguments]), "result_type": call.type}
+        if implementation.typed
+        else {}
+    )
     try:
         return _constant(call, implementation.call(*values, **keywords))
     except SqlError:
@@ -190,7 +194,11 @@ def _equalities_to_list(parts: list[logical.Expression]) -> list[logical.Express
     for part in parts:
         if id(part) in merged:
             continue
-        group = groups.get((part.proc_oid, part.arguments[0])) if isinstance(part, logical.Call) and part.arguments else None
+        group = (
+            groups.get((part.proc_oid, part.arguments[0]))
+            if isinstance(part, logical.Call) and part.arguments
+            else None
+        )
         if not group or len(group) < 2 or not any(item is part for item in group):
             result.append(part)
             continue
@@ -245,11 +253,11 @@ def _inline_with(plan: logical.Plan) -> logical.Plan:
     while ctes:
         cte = ctes.pop(0)
         uses = [
-            item
-            for item in walk.walk((tuple(ctes), body))
-            if isinstance(item, logical.CteScan) and item.cte == cte.id
+            item for item in walk.walk((tuple(ctes), body)) if isinstance(item, logical.CteScan) and item.cte == cte.id
         ]
-        simple = cte.recursive_step is None and not cte.modifies and not walk.is_volatile(cte.plan) and not _locks(cte.plan)
+        simple = (
+            cte.recursive_step is None and not cte.modifies and not walk.is_volatile(cte.plan) and not _locks(cte.plan)
+        )
         if not uses and simple:
             continue
         wanted = cte.materialized is False or (cte.materialized is None and len(uses) == 1)
@@ -396,9 +404,7 @@ def _push_filter(plan: logical.Filter, conditions: list[logical.Expression]) -> 
 
 
 def _push_project(plan: logical.Project, conditions: list[logical.Expression]) -> logical.Plan:
-    replacements = {
-        column.id: expression for column, expression in zip(plan.columns, plan.expressions, strict=True)
-    }
+    replacements = {column.id: expression for column, expression in zip(plan.columns, plan.expressions, strict=True)}
     down: list[logical.Expression] = []
     above: list[logical.Expression] = []
     for condition in conditions:
@@ -601,7 +607,9 @@ def _opened(
         if not wanted:
             return right, conditions
         have = produced(plan)
-        extra = [column for column in right.columns if column.id in references(tuple(conditions)) and column.id not in have]
+        extra = [
+            column for column in right.columns if column.id in references(tuple(conditions)) and column.id not in have
+        ]
         passing = tuple(
             [
                 logical.ColumnRef(type=column.type, typmod=column.typmod, collation=column.collation, id=column.id)

@@ -104,7 +104,9 @@ class _Call:
             direct = "".join([pipe.code(item, scope) + ", " for item in call.direct])
             function.line(f"if {state}.direct is None: {state}.direct = ({direct})")
         if call.distinct:
-            identity = row_key_code(pipe, [(code, argument.type, True) for code, argument in zip(codes, call.arguments, strict=True)])
+            identity = row_key_code(
+                pipe, [(code, argument.type, True) for code, argument in zip(codes, call.arguments, strict=True)]
+            )
             function.line(f"{state}.add_distinct({identity}, {key}, {arguments})")
         else:
             function.line(f"{state}.rows.append(({key}, {arguments}))")
@@ -145,7 +147,12 @@ class _Call:
         finish = module.bind(grouping.finish_gathered, "finish")
         natural = "None"
         if call.distinct and not call.order_by:
-            keys = tuple([logical.SortKey(expression=logical.CaseValue(type=item.type, slot=slot)) for slot, item in enumerate(call.arguments)])
+            keys = tuple(
+                [
+                    logical.SortKey(expression=logical.CaseValue(type=item.type, slot=slot))
+                    for slot, item in enumerate(call.arguments)
+                ]
+            )
             argument = module.fresh("a")
             inner = {("case", slot): Binding(f"{argument}[{slot}]", True) for slot in range(len(call.arguments))}
             key, _ = sort_key_code(pipe, keys, inner)
@@ -322,4 +329,3 @@ def _grouped(
 
 
 PRODUCERS: dict[type, Any] = {logical.Aggregate: produce_aggregate}
-

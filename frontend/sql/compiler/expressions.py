@@ -47,7 +47,9 @@ def is_atom(code: str) -> bool:
     return _ATOM.match(code) is not None
 
 
-def instantiate(function: Function, template: str, names: Mapping[str, object], codes: Sequence[str], state: str = "") -> str:
+def instantiate(
+    function: Function, template: str, names: Mapping[str, object], codes: Sequence[str], state: str = ""
+) -> str:
     """An inline template with its names bound and its placeholders filled."""
     for name, value in names.items():
         template = re.sub(rf"\b{name}\b", function.module.bind(value, name), template)
@@ -200,7 +202,7 @@ class Expressions:
         if implementation is None:
             raise unsupported(f"function {expression.signature}")
         function = self.function
-        if expression.variadic and expression.arguments and expression.signature.endswith('any)'):
+        if expression.variadic and expression.arguments and expression.signature.endswith("any)"):
             return self._spread(expression, implementation), [1] * count
         if implementation.inline is not None and not implementation.typed and not implementation.context:
             inline, names = implementation.inline, implementation.names
@@ -212,7 +214,9 @@ class Expressions:
         made = self._precompiled(expression, implementation)
         if made is not None:
             return (lambda codes: f"{made}({codes[0]})"), [1] * count
-        name = self._callable(implementation, expression.argument_types, expression.type)
+        name = self._callable(
+            implementation, tuple([argument.type for argument in expression.arguments]), expression.type
+        )
         lead = [function.need("context")] if implementation.context else []
         return (lambda codes: f"{name}({', '.join([*lead, *codes])})"), [1] * count
 
@@ -237,7 +241,9 @@ class Expressions:
 
     def _spread(self, expression: logical.Call, implementation: Any) -> Callable[[Sequence[str]], str]:
         element = type_by_oid(expression.arguments[-1].type).element
-        name = self._callable(implementation, (*expression.argument_types[:-1], element), expression.type)
+        name = self._callable(
+            implementation, (*[argument.type for argument in expression.arguments[:-1]], element), expression.type
+        )
         lead = [self.function.need("context")] if implementation.context else []
         temporary = self.module.fresh("t")
 
@@ -264,9 +270,7 @@ class Expressions:
         nullable = not never_null or any(argument.nullable for argument in arguments)
         return Binding(f"(None if {' or '.join(tests)} else {body})", nullable)
 
-    def _tests(
-        self, arguments: Sequence[Binding], uses: Sequence[int], how: str
-    ) -> tuple[list[str] | None, list[str]]:
+    def _tests(self, arguments: Sequence[Binding], uses: Sequence[int], how: str) -> tuple[list[str] | None, list[str]]:
         tests: list[str] = []
         codes: list[str] = []
         for argument, count in zip(arguments, uses, strict=True):
@@ -303,9 +307,13 @@ class Expressions:
     def _blocking(self, expression: logical.Call, implementation: Any, scope: Scope) -> Binding:
         """A function that waits: it says how long, and the execution pauses."""
         arguments = [self.value(argument, scope) for argument in expression.arguments]
-        name = self._callable(implementation, expression.argument_types, expression.type)
+        name = self._callable(
+            implementation, tuple([argument.type for argument in expression.arguments]), expression.type
+        )
         lead = [self.function.need("context")] if implementation.context else []
-        seconds = self.strict(arguments, lambda codes: f"{name}({', '.join([*lead, *codes])})", [1] * len(arguments), True)
+        seconds = self.strict(
+            arguments, lambda codes: f"{name}({', '.join([*lead, *codes])})", [1] * len(arguments), True
+        )
         return Binding(f"(yield from {self.module.bind(values.sleep, 'sleep')}({seconds.code}))", True)
 
     # ── conversions ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -336,11 +344,17 @@ class Expressions:
         name = self.module.bind(apply, "typmod")
         if expression.type == oids.VARCHAR and typmod >= 4:
             return self.strict(
-                [operand], lambda codes: f"({codes[0]} if len({codes[0]}) <= {typmod - 4} else {name}({codes[0]}))", [3], True
+                [operand],
+                lambda codes: f"({codes[0]} if len({codes[0]}) <= {typmod - 4} else {name}({codes[0]}))",
+                [3],
+                True,
             )
         if expression.type == oids.BPCHAR and typmod >= 4:
             return self.strict(
-                [operand], lambda codes: f"({codes[0]} if len({codes[0]}) == {typmod - 4} else {name}({codes[0]}))", [3], True
+                [operand],
+                lambda codes: f"({codes[0]} if len({codes[0]}) == {typmod - 4} else {name}({codes[0]}))",
+                [3],
+                True,
             )
         return self.strict([operand], lambda codes: f"{name}({codes[0]})", [1], True)
 
@@ -399,9 +413,7 @@ class Expressions:
     def _distinct(self, expression: logical.DistinctTest, scope: Scope) -> Binding:
         left_code, left = self._kept(self.value(expression.left, scope))
         right_code, right = self._kept(self.value(expression.right, scope))
-        equal = self._compare(
-            expression.equality, scope, left._replace(nullable=False), right._replace(nullable=False)
-        )
+        equal = self._compare(expression.equality, scope, left._replace(nullable=False), right._replace(nullable=False))
         same = f"(({left_code} is None) & ({right_code} is None) or (not ({left.code} is None or {right.code} is None) and {equal}))"
         return Binding(f"({same})" if expression.negated else f"(not {same})", False)
 
@@ -487,6 +499,7 @@ class Expressions:
         constants = [item for item in expression.items if isinstance(item, logical.Constant)]
         if len(constants) == len(expression.items):
             members = values.membership(hash_key(constants[0].type), [item.value for item in constants])
+            assert members is not None
             return self.module.bind(members, "members"), not members[1], hashing
         items = ", ".join([self.code(item, scope) for item in expression.items])
         code = self._membership(expression.comparison, f"({items},)", "")
@@ -530,7 +543,9 @@ class Expressions:
             self._lazy += 1
             items = [self.value(item, scope) for item in expression.items]
             self._lazy -= 1
-            tests = " or ".join([self._compare(expression.comparison, scope, inner, item, how="test") for item in items])
+            tests = " or ".join(
+                [self._compare(expression.comparison, scope, inner, item, how="test") for item in items]
+            )
             nulls = " or ".join([f"{item.code} is None" for item in items if item.nullable])
             text = f"({hit} if {tests} else {f'None if {nulls} else ' if nulls else ''}{miss})"
         if operand.nullable or operand_code != operand.code:
@@ -541,7 +556,9 @@ class Expressions:
         operand_code, operand = self._kept(self.value(expression.operand, scope))
         array = self.value(expression.array, scope)
         if not expression.all and is_plain_equality(expression.comparison) and self._is_fixed(expression.array):
-            code = self._membership(expression.comparison, f"{self.module.bind(values.flattened, 'flattened')}({array.code})", "")
+            code = self._membership(
+                expression.comparison, f"{self.module.bind(values.flattened, 'flattened')}({array.code})", ""
+            )
             if code is not None:
                 members = self.function.hoist(code)
                 key = hash_key(expression.operand.type)

@@ -22,7 +22,9 @@ from frontend.types.registry import hash_key
 Places = dict[int, tuple[int, bool]]
 
 
-def _key(pipe: Pipeline, expressions: tuple[logical.Expression, ...], types: tuple[int, ...], scope: Scope) -> tuple[str, str]:
+def _key(
+    pipe: Pipeline, expressions: tuple[logical.Expression, ...], types: tuple[int, ...], scope: Scope
+) -> tuple[str, str]:
     """(source of the tests that no part is NULL, source of the key); tests come first and bind what they test."""
     tests: list[str] = []
     parts: list[str] = []
@@ -108,11 +110,18 @@ def produce_hash_join(pipe: Pipeline, node: HashJoin, scope: Scope, needed: Need
                     consume({**row, **pipe.unpack(match, places)})
                 return
             nulls = module.bind((None,) * max(width, 1), "nulls")
-            function.line(f"{match} = {found + f' or {nulls}' if width else found}" + (f" if {tests} else {nulls}" if tests else ""))
+            function.line(
+                f"{match} = {found + f' or {nulls}' if width else found}"
+                + (f" if {tests} else {nulls}" if tests else "")
+            )
             consume({**row, **pipe.unpack(match, places, nullable=True)})
             return
         matches = module.fresh("ms")
-        bucket = f"{table}.get({key}, EMPTY)" if not node.unique else f"{module.bind(operators.single, 'single')}({table}.get({key}))"
+        bucket = (
+            f"{table}.get({key}, EMPTY)"
+            if not node.unique
+            else f"{module.bind(operators.single, 'single')}({table}.get({key}))"
+        )
         function.line(f"{matches} = {bucket}" + (f" if {tests} else EMPTY" if tests else ""))
         inner_row = {**row, **pipe.unpack(match, places, nullable=node.kind == "left")}
         if node.kind == "inner":
@@ -161,7 +170,11 @@ def _probe_existence(
             consume(row)
         return
     found, match = module.fresh("found"), module.fresh("m")
-    bucket = f"{table}.get({key}, EMPTY)" if not node.unique else f"{module.bind(operators.single, 'single')}({table}.get({key}))"
+    bucket = (
+        f"{table}.get({key}, EMPTY)"
+        if not node.unique
+        else f"{module.bind(operators.single, 'single')}({table}.get({key}))"
+    )
     function.line(f"{found} = False")
     with function.block(f"for {match} in {bucket}" + (f" if {tests} else EMPTY:" if tests else ":")):
         function.counted_tick()
@@ -213,7 +226,9 @@ def _hash_join_rows(pipe: Pipeline, node: HashJoin, scope: Scope, ids: list[int]
         tests, key = _key(pipe, node.left_keys, node.key_types, row)
         match, found, held = module.fresh("m"), module.fresh("found"), module.fresh("h")
         function.line(f"{found} = False")
-        with function.block(f"for {match} in {table}.get({key}, EMPTY)" + (f" if {tests} else EMPTY:" if tests else ":")):
+        with function.block(
+            f"for {match} in {table}.get({key}, EMPTY)" + (f" if {tests} else EMPTY:" if tests else ":")
+        ):
             function.counted_tick()
             function.line(f"{held} = {match}[1]")
             both = {**row, **pipe.unpack(held, places)}
@@ -271,7 +286,12 @@ def produce_nested_loop(pipe: Pipeline, node: NestedLoop, scope: Scope, needed: 
 
 
 def _inner_loop(
-    pipe: Pipeline, node: NestedLoop, row: Scope, right_needed: Needed, memory: tuple[str, Places] | None, consume: Consume
+    pipe: Pipeline,
+    node: NestedLoop,
+    row: Scope,
+    right_needed: Needed,
+    memory: tuple[str, Places] | None,
+    consume: Consume,
 ) -> None:
     function = pipe.function
 
@@ -294,7 +314,12 @@ def _inner_loop(
 
 
 def _left_loop(
-    pipe: Pipeline, node: NestedLoop, row: Scope, right_needed: Needed, memory: tuple[str, Places] | None, consume: Consume
+    pipe: Pipeline,
+    node: NestedLoop,
+    row: Scope,
+    right_needed: Needed,
+    memory: tuple[str, Places] | None,
+    consume: Consume,
 ) -> None:
     """Matches are gathered first, so that there is one place that consumes."""
     function, module = pipe.function, pipe.module

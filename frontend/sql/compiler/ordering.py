@@ -145,7 +145,11 @@ def produce_distinct(pipe: Pipeline, node: logical.Distinct, scope: Scope, neede
             bindings = [(pipe.value(expression, inner), expression.type) for expression in node.on]
         else:
             bindings = [(inner[column.id], column.type) for column in node.columns]
-        key = row_key_code(pipe, [(binding.code, kind, binding.nullable) for binding, kind in bindings]) if bindings else "()"
+        key = (
+            row_key_code(pipe, [(binding.code, kind, binding.nullable) for binding, kind in bindings])
+            if bindings
+            else "()"
+        )
         function.line(f"{name} = {key}")
         with function.block(f"if {name} not in {seen}:"):
             function.line(f"{seen}.add({name})")
@@ -169,7 +173,9 @@ def produce_limit(pipe: Pipeline, node: logical.Limit, scope: Scope, needed: Nee
         function.line(f"{count} = {checked}({pipe.code(node.count, scope)}, True)")
     else:
         function.line(f"{count} = None")
-    function.line(f"{skip} = {checked}({pipe.code(node.offset, scope)}, False) or 0" if node.offset is not None else f"{skip} = 0")
+    function.line(
+        f"{skip} = {checked}({pipe.code(node.offset, scope)}, False) or 0" if node.offset is not None else f"{skip} = 0"
+    )
     if node.with_ties and isinstance(node.input, logical.Sort):
         _with_ties(pipe, node, node.input, scope, needed, consume, count, skip)
         return

@@ -16,7 +16,7 @@ node's columns anybody above refers to, `consume(scope)` writes what happens wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from frontend.sql import logical, walk
 from frontend.sql.compiler.expressions import Expressions
@@ -90,10 +90,14 @@ class Pipeline:
         ordered = sorted(ids)
         bases = {scope[identity].base for identity in ordered}
         if len(bases) == 1 and (base := next(iter(bases))):
-            places = {identity: (scope[identity].index, scope[identity].nullable) for identity in ordered}
-            return base, places, max(scope[identity].index for identity in ordered) + 1
+            places = {identity: (scope[identity].place, scope[identity].nullable) for identity in ordered}
+            return base, places, max(scope[identity].place for identity in ordered) + 1
         code = "(" + "".join([scope[identity].code + ", " for identity in ordered]) + ")"
-        return code, {identity: (place, scope[identity].nullable) for place, identity in enumerate(ordered)}, len(ordered)
+        return (
+            code,
+            {identity: (place, scope[identity].nullable) for place, identity in enumerate(ordered)},
+            len(ordered),
+        )
 
     def unpack(self, variable: str, places: dict[int, tuple[int, bool]], nullable: bool = False) -> Scope:
         """Bindings of packed columns in the row `variable`."""
@@ -145,9 +149,7 @@ class Pipeline:
         function.finish(result)
         return name, [scope[identity].code for identity in outer]
 
-    def rows_function(
-        self, hint: str, nodes: object, scope: Scope, build: Callable[[Pipeline, Scope], None]
-    ) -> str:
+    def rows_function(self, hint: str, nodes: object, scope: Scope, build: Callable[[Pipeline, Scope], None]) -> str:
         """A new function that gives batches of rows (`push` in it takes one); returns the source of its call."""
 
         def write(pipe: Pipeline, inner: Scope) -> None:

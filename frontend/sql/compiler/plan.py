@@ -80,7 +80,11 @@ def compile_plan(statement: logical.BoundStatement, *, instrument: bool = False)
 
 
 def compile_statement(
-    statement: logical.BoundStatement, catalog: Catalog | None, statistics: RowCounts | None = None, *, instrument: bool = False
+    statement: logical.BoundStatement,
+    catalog: Catalog | None,
+    statistics: RowCounts | None = None,
+    *,
+    instrument: bool = False,
 ) -> CompiledPlan:
     """Plan and compile a bound statement."""
     from frontend.sql.planner import plan
@@ -96,12 +100,19 @@ def is_bounded(node: object) -> bool:
     for item in walk.walk(node):
         if isinstance(item, logical.Scan):
             path = item.path
-            if not isinstance(path, AccessPath) or not path.unique or path.many is not None or path.many_array is not None:
+            if (
+                not isinstance(path, AccessPath)
+                or not path.unique
+                or path.many is not None
+                or path.many_array is not None
+            ):
                 return False
         elif isinstance(item, logical.Values):
             if len(item.rows) > INLINE_ROWS_MAX:
                 return False
-        elif isinstance(item, logical.VirtualScan | logical.FunctionScan | logical.ProjectSet | logical.SetReturningCall):
+        elif isinstance(
+            item, logical.VirtualScan | logical.FunctionScan | logical.ProjectSet | logical.SetReturningCall
+        ):
             return False
         elif isinstance(item, logical.CteDefinition):
             if item.recursive_step is not None:
@@ -168,9 +179,7 @@ class PlanCompiler:
 
         module = self.module
         plan = statement.plan
-        self.frozen_reads = any(
-            isinstance(item, logical.CteDefinition) and item.modifies for item in walk.walk(plan)
-        )
+        self.frozen_reads = any(isinstance(item, logical.CteDefinition) and item.modifies for item in walk.walk(plan))
         function = Function(module, "run", ["state"], "rows")
         pipe = Pipeline(self, function)
         ids = [column.id for column in statement.columns]
@@ -184,22 +193,28 @@ class PlanCompiler:
                 function.line("push(())")
 
         if self.frozen_reads:
-            function.preamble.append(f"state.reader = {module.bind(operators.frozen_reader, 'frozen')}(state.transaction)")
+            function.preamble.append(
+                f"state.reader = {module.bind(operators.frozen_reader, 'frozen')}(state.transaction)"
+            )
         place = len(function.preamble)
         pipe.produce(plan, {}, ids, consume)
         modifications.finish_statement(pipe)
         if module.frame:
             function.preamble.insert(place, f"state.frame = [{', '.join(module.frame)}]")
         if self.instrument:
-            function.preamble.insert(0, f"state.instruments = [[0, 0, 0.0, 0.0] for _ in range({len(self.instruments)})]")
+            function.preamble.insert(
+                0, f"state.instruments = [[0, 0, 0.0, 0.0] for _ in range({len(self.instruments)})]"
+            )
         function.finish()
         return module.execute(statement.command)["run"]  # type: ignore[no-any-return]
 
     def _row(self, scope: Scope, ids: list[int]) -> str:
         bindings = [scope[identity] for identity in ids]
         base = bindings[0].base
-        if len(ids) > 3 and base and all(
-            binding.base == base and binding.index == place for place, binding in enumerate(bindings)
+        if (
+            len(ids) > 3
+            and base
+            and all(binding.base == base and binding.place == place for place, binding in enumerate(bindings))
         ):
             return f"tuple({base}[:{len(ids)}])"
         return "(" + "".join([binding.code + ", " for binding in bindings]) + ")"
@@ -248,7 +263,6 @@ class PlanCompiler:
         It becomes a function of the outer columns. What it gave is remembered for the execution (a cell of the frame), by
         the outer values where there are any, unless it calls something volatile.
         """
-        function = expressions.function
         if isinstance(expression, logical.QuantifiedSubquery):
             return self._quantified(expressions, expression, scope)
         name, arguments, keyed = self._subquery_function(expressions, expression, scope)
@@ -277,7 +291,9 @@ class PlanCompiler:
         packed = f"({', '.join(arguments)},)" if len(arguments) > 1 else arguments[0]
         return f"({frame}[{slot}].get({key} := {packed}) or {remember}({frame}[{slot}], {key}, {call}))[0]"
 
-    def _subquery_function(self, expressions: Expressions, expression: Any, scope: Scope) -> tuple[str, list[str], bool]:
+    def _subquery_function(
+        self, expressions: Expressions, expression: Any, scope: Scope
+    ) -> tuple[str, list[str], bool]:
         plan = expression.plan
         host = Pipeline(self, expressions.function)
         column = plan.columns[0].id if plan.columns else 0
@@ -357,7 +373,11 @@ class PlanCompiler:
         if plain:
             kept, operand = expressions._kept(operands[0])
             members = module.fresh("t")
-            lookup = f"{module.bind(hash_key(expression.operands[0].type), 'hash_key')}({operand.code})" if key else operand.code
+            lookup = (
+                f"{module.bind(hash_key(expression.operands[0].type), 'hash_key')}({operand.code})"
+                if key
+                else operand.code
+            )
             return Binding(
                 f"(False if not ({members} := {found})[0] and not {members}[1] else None if {kept} is None "
                 f"else True if {lookup} in {members}[0] else None if {members}[1] else False)",
@@ -370,5 +390,3 @@ class PlanCompiler:
         quantified = module.bind(operators.quantified_rows, "quantified")
         text = f"{quantified}({left}, {found}, lambda {', '.join(names)}: {comparison}, {expression.all})"
         return Binding(text, True)
-
-

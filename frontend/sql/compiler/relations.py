@@ -183,7 +183,9 @@ def produce_function_scan(
         consume({**scope, **names})
 
 
-def produce_project_set(pipe: Pipeline, node: logical.ProjectSet, scope: Scope, needed: Needed, consume: Consume) -> None:
+def produce_project_set(
+    pipe: Pipeline, node: logical.ProjectSet, scope: Scope, needed: Needed, consume: Consume
+) -> None:
     """Set-returning functions in the select list, in lockstep: as many rows as the longest gives, NULL for the others."""
     function, module = pipe.function, pipe.module
     mine = produced(node.input)

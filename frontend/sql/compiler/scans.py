@@ -7,6 +7,7 @@ function; a full scan is one loop over `Scan.fetch_rows`. Guarded by tests/front
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from frontend.sql import logical
 from frontend.sql.compiler.pipeline import Consume, Needed, Pipeline
@@ -197,7 +198,9 @@ def _one(reader: _Reader, path: AccessPath, scope: Scope, extra: tuple[str, ...]
         names.append(name)
         tests.extend(guards)
     names.extend(extra)
-    point = path.unique and path.low is None and path.high is None and path.prefix is None and len(names) == len(path.key)
+    point = (
+        path.unique and path.low is None and path.high is None and path.prefix is None and len(names) == len(path.key)
+    )
     if tests:
         with function.block(f"if {' and '.join(tests)}:"):
             _found(reader, path, scope, names, point)
@@ -275,4 +278,4 @@ def _range(reader: _Reader, path: AccessPath, scope: Scope, names: list[str]) ->
         _walk(reader, path, scope, bounds)
 
 
-PRODUCERS = {logical.Scan: produce_scan}
+PRODUCERS: dict[type, Any] = {logical.Scan: produce_scan}

@@ -37,9 +37,11 @@ def _rows(pipe: Pipeline, node: logical.SetOperation, scope: Scope) -> None:
                 function.line(f"push({row})")
                 return
             function.line(f"row = {row}")
-            key = row_key_code(
-                pipe, [(f"row[{place}]", column.type, True) for place, column in enumerate(node.columns)]
-            ) if ids else "()"
+            key = (
+                row_key_code(pipe, [(f"row[{place}]", column.type, True) for place, column in enumerate(node.columns)])
+                if ids
+                else "()"
+            )
             function.line(f"key = {'row' if _plain(key) else key}")
             body()
 
@@ -91,4 +93,3 @@ def _rows(pipe: Pipeline, node: logical.SetOperation, scope: Scope) -> None:
 
 
 PRODUCERS: dict[type, Any] = {logical.SetOperation: produce_set_operation}
-

@@ -26,13 +26,13 @@ WORK_MAX = 512  # inner steps between two ticks
 class Binding(NamedTuple):
     """Where generated code finds a value: an expression that is cheap to repeat, and whether it can be None.
 
-    `base` and `index`: it is element `index` of the row held by the variable `base`.
+    `base` and `place`: it is element `place` of the row held by the variable `base`.
     """
 
     code: str
     nullable: bool = True
     base: str = ""
-    index: int = -1
+    place: int = -1
 
 
 Scope = dict[Any, Binding]
@@ -200,4 +200,3 @@ class Function:
         start = ["out = []", "push = out.append"] if self.rows else []
         body = ["    " + text for text in (*self.preamble, *start)]
         self.module.functions.append("\n".join([head, *body, *self.lines]))
-

@@ -66,9 +66,7 @@ def produce_window(pipe: Pipeline, node: logical.Window, scope: Scope, needed: N
         order_key=sort_key(node.order_by[0].expression.type) if node.order_by else None,
         descending=bool(node.order_by) and node.order_by[0].descending,
     )
-    offsets = [
-        pipe.code(offset, scope) if offset is not None else "None" for offset in (frame.start[1], frame.end[1])
-    ]
+    offsets = [pipe.code(offset, scope) if offset is not None else "None" for offset in (frame.start[1], frame.end[1])]
     compute = module.bind(windows.compute, "windows")
     call_code = f"{compute}({module.bind(plan, 'window')}, {rows}, {offsets[0]}, {offsets[1]})"
     function.line(f"{rows} = {pipe.call(call_code)}")

@@ -188,7 +188,9 @@ class RowWriter:
             **self._names(context),  # type: ignore[arg-type]
         )
 
-    def duplicate(self, index: Index | None, names: str, types: Sequence[int], values: Sequence[Any], context: Context) -> SqlError:
+    def duplicate(
+        self, index: Index | None, names: str, types: Sequence[int], values: Sequence[Any], context: Context
+    ) -> SqlError:
         """23505."""
         name = index.name if index is not None else f"{self.table.name}_pkey"
         texts = ", ".join([value_text(kind, value, context) for kind, value in zip(types, values, strict=True)])
@@ -366,14 +368,16 @@ class _WriterSource:
             puts: list[tuple[str, str, str]] = []
             for place, bound in enumerate(self.writer.secondary):
                 entry = f"e{place}"
-                self._with_predicate(function, bound, "row", lambda b=bound, e=entry: self._claim(function, b, e, puts))  # type: ignore[misc]
+                self._with_predicate(function, bound, "row", partial(self._claim, function, bound, entry, puts))
             function.line(f"transaction.put(key, {encode}(row), {INSERT})")
             for entry, kind, partial_index in puts:
                 put = f"transaction.put({entry}, suffix, {kind})"
                 function.line(f"if {entry} is not None: {put}" if partial_index else put)
             function.finish("key")
 
-    def _with_predicate(self, function: Function, bound: logical.BoundIndex, row: str, body: Callable[[], None]) -> None:
+    def _with_predicate(
+        self, function: Function, bound: logical.BoundIndex, row: str, body: Callable[[], None]
+    ) -> None:
         if bound.predicate is None:
             body()
             return
@@ -381,7 +385,9 @@ class _WriterSource:
         with function.block(f"if {test}:"):
             body()
 
-    def _claim(self, function: Function, bound: logical.BoundIndex, entry: str, puts: list[tuple[str, str, str]]) -> None:
+    def _claim(
+        self, function: Function, bound: logical.BoundIndex, entry: str, puts: list[tuple[str, str, str]]
+    ) -> None:
         """The entry's key, and the duplicate read of a unique one."""
         unique, _, values = self._entry(function, bound, "row", "suffix", entry)
         if unique:
@@ -389,7 +395,13 @@ class _WriterSource:
             if unique != "True":
                 test = f"{unique} and {test}"
             function.line(f"if {test}: {self._duplicate(bound, values, 'row')}")
-        kind = str(UNIQUE_PUT) if unique == "True" else f"{UNIQUE_PUT} if {unique} else {ENTRY_PUT}" if unique else str(ENTRY_PUT)
+        kind = (
+            str(UNIQUE_PUT)
+            if unique == "True"
+            else f"{UNIQUE_PUT} if {unique} else {ENTRY_PUT}"
+            if unique
+            else str(ENTRY_PUT)
+        )
         if bound.predicate is not None:
             function.preamble.append(f"{entry} = None")
             if unique not in ("", "True"):
@@ -499,7 +511,9 @@ class _WriterSource:
             same = " and ".join([f"old[{number - 1}] == new[{number - 1}]" for number in self.table.row_key])
             with function.block(f"if not ({same}):"):
                 function.line(f"new_key = {self._row_key('new')}")
-                function.line(f"if new_key != key and transaction.get(new_key) is not None: {self._duplicate(None, [], 'new')}")
+                function.line(
+                    f"if new_key != key and transaction.get(new_key) is not None: {self._duplicate(None, [], 'new')}"
+                )
         affected = [
             bound
             for bound in self.writer.secondary
@@ -521,7 +535,9 @@ class _WriterSource:
                 if unique:
                     function.line(f"unique_new{name} = {unique}")
                     with function.block(f"if new{name} != old{name} and unique_new{name}:"):
-                        function.line(f"if transaction.get(new{name}) is not None: {self._duplicate(bound, values, 'new')}")
+                        function.line(
+                            f"if transaction.get(new{name}) is not None: {self._duplicate(bound, values, 'new')}"
+                        )
 
             self._with_predicate(function, bound, "old", of_old)
             self._with_predicate(function, bound, "new", of_new)

@@ -65,7 +65,9 @@ class Deferred:
 
     __slots__ = ("constraint", "key", "parent_side", "table", "values")
 
-    def __init__(self, table: Table, constraint: Constraint, key: bytes, values: tuple[Any, ...], parent_side: bool) -> None:
+    def __init__(
+        self, table: Table, constraint: Constraint, key: bytes, values: tuple[Any, ...], parent_side: bool
+    ) -> None:
         self.table = table
         self.constraint = constraint
         self.key = key
@@ -147,7 +149,7 @@ def _check(transaction: Transaction, context: Context, check: Deferred) -> Breat
 def _check_child_side(transaction: Transaction, context: Context, check: Deferred) -> None:
     constraint, values, table = check.constraint, check.values, check.table
     if None in values:
-        if not constraint.match_full or not any([value is not None for value in values]):
+        if not constraint.match_full or not any(value is not None for value in values):
             return
         raise SqlError(
             "23503",
@@ -187,7 +189,9 @@ def parent_key(
     columns = [
         KeyColumn(parent.columns[part.number - 1].type, True, part.descending, part.nulls_first) for part in index.key
     ]
-    entry = ranges.key_maker(prefix(parent.storage, index.index_id), columns)(*[given[part.number] for part in index.key])
+    entry = ranges.key_maker(prefix(parent.storage, index.index_id), columns)(
+        *[given[part.number] for part in index.key]
+    )
     suffix = transaction.get(entry)
     return None if suffix is None else prefix(parent.storage, 0) + suffix
 
@@ -227,7 +231,7 @@ def _check_parent_side(transaction: Transaction, context: Context, check: Deferr
             "23503",
             f'update or delete on table "{parent.name}" violates foreign key constraint "{constraint.name}" '
             f'on table "{child.name}"',
-            detail=f'Key {_described(context, parent, constraint.foreign_columns, values)} is still referenced '
+            detail=f"Key {_described(context, parent, constraint.foreign_columns, values)} is still referenced "
             f'from table "{child.name}".',
             **_names(context, child, constraint),
         )
@@ -292,7 +296,9 @@ def _way_to_children(
         parts = index.key[: len(wanted)]
         if index.primary or not index.valid or index.predicate is not None or {part.number for part in parts} != wanted:
             continue
-        columns = [KeyColumn(child.columns[part.number - 1].type, True, part.descending, part.nulls_first) for part in parts]
+        columns = [
+            KeyColumn(child.columns[part.number - 1].type, True, part.descending, part.nulls_first) for part in parts
+        ]
         return index, [part.number for part in parts], columns
     return None
 
@@ -390,7 +396,8 @@ def _described(context: Context, table: Table, numbers: Sequence[int], values: S
 
     names = ", ".join([table.columns[number - 1].name for number in numbers])
     texts = [
-        value_text(table.columns[number - 1].type, value, context) for number, value in zip(numbers, values, strict=True)
+        value_text(table.columns[number - 1].type, value, context)
+        for number, value in zip(numbers, values, strict=True)
     ]
     return f"({names})=({', '.join(texts)})"
 

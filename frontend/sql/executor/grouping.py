@@ -1,8 +1,8 @@
 """Aggregates that need their input ordered or distinct: gathered while the groups are built, fed to the accumulator at the end.
 
-    ORDER BY            rows (sort key, arguments), sorted
-    DISTINCT            each arguments once; in their own order where no ORDER BY says otherwise, as PostgreSQL gives them
-    WITHIN GROUP        ordered-set: sorted values, direct arguments to result(); hypothetical: see functions/registry.py
+ORDER BY            rows (sort key, arguments), sorted
+DISTINCT            each arguments once; in their own order where no ORDER BY says otherwise, as PostgreSQL gives them
+WITHIN GROUP        ordered-set: sorted values, direct arguments to result(); hypothetical: see functions/registry.py
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ NULL_HIGH = (1,)
 NULL_LOW = (-1,)
 
 
-class Stop(Exception):  # noqa: N818 - control flow of EXISTS and semi joins, no error
+class Stop(Exception):
     """Enough has been seen."""
 
 
@@ -65,9 +65,7 @@ def run_to_end(generator: Generator[Any, None, Any]) -> Any:
         return end.value
 
 
-def sort_rows(
-    rows: list[Any], key: Callable[[Any], Any], reverse: bool
-) -> Generator[list[Any], None, list[Any]]:
+def sort_rows(rows: list[Any], key: Callable[[Any], Any], reverse: bool) -> Generator[list[Any], None, list[Any]]:
     """The rows sorted, stable. Sorted in runs with a breath after each, then merged with a breath every few hundred rows."""
     if len(rows) <= SORT_RUN:
         rows.sort(key=key, reverse=reverse)
@@ -136,7 +134,9 @@ def spread_rows(rows: Iterable[Any], width: int) -> Iterator[Sequence[Any]]:
         yield nulls if row is None else row
 
 
-def side_by_side(sources: Sequence[Iterable[Any]], widths: Sequence[int], ordinality: bool) -> Iterator[tuple[Any, ...]]:
+def side_by_side(
+    sources: Sequence[Iterable[Any]], widths: Sequence[int], ordinality: bool
+) -> Iterator[tuple[Any, ...]]:
     """ROWS FROM: one row from each function at a time; widths are 0 for functions that give plain values."""
     missing = object()
     for number, parts in enumerate(zip_longest(*sources, fillvalue=missing), 1):

@@ -40,13 +40,17 @@ def integer_packer(storage_id: int, column: KeyColumn) -> tuple[Callable[..., by
 def key_maker(key_prefix: bytes, columns: Sequence[KeyColumn]) -> Callable[..., bytes]:
     """A function from the columns' values (as separate arguments) to the key."""
     encoders = [column_encoder(column) for column in columns]
+    if not encoders:
+        return lambda: key_prefix
     if len(encoders) == 1:
         (only,) = encoders
         return lambda value: key_prefix + only(value)
     if len(encoders) == 2:
         first, second = encoders
         return lambda a, b: key_prefix + first(a) + second(b)
-    return lambda *values: key_prefix + b"".join([encode(value) for encode, value in zip(encoders, values, strict=True)])
+    return lambda *values: (
+        key_prefix + b"".join([encode(value) for encode, value in zip(encoders, values, strict=True)])
+    )
 
 
 def values_range(base: bytes, column: KeyColumn) -> Range:
@@ -70,7 +74,7 @@ def range_maker(
 
     `low` and `high`: None where there is no such bound, else whether it is inclusive.
     """
-    make_base = key_maker(key_prefix, columns[:equal_count]) if equal_count else lambda: key_prefix
+    make_base = key_maker(key_prefix, columns[:equal_count])
     if low is None and high is None and not not_null:
 
         def equal_range(values: tuple[Any, ...], low_value: Any, high_value: Any) -> Range | None:
@@ -123,7 +127,7 @@ def prefix_range_maker(
     key_prefix: bytes, columns: Sequence[KeyColumn], equal_count: int, text: str
 ) -> Callable[[tuple[Any, ...], Any, Any], Range | None]:
     """LIKE 'text%': the strings that begin with `text`."""
-    make_base = key_maker(key_prefix, columns[:equal_count]) if equal_count else lambda: key_prefix
+    make_base = key_maker(key_prefix, columns[:equal_count])
     column = columns[equal_count]
     marker = b"\x02" if column.nullable else b""
     body = marker + text.encode()

@@ -20,12 +20,12 @@ def apply_typmod(apply: Callable[[Any, int, bool], Any], typmod: int, explicit: 
 
 def row_is_null(row: Any) -> bool:
     """row IS NULL: NULL itself or all fields NULL."""
-    return row is None or all([field is None for field in row])
+    return row is None or all(field is None for field in row)
 
 
 def row_not_null(row: Any) -> bool:
     """row IS NOT NULL: all fields not NULL."""
-    return row is not None and not any([field is None for field in row])
+    return row is not None and not any(field is None for field in row)
 
 
 def greatest(key: Key, items: Sequence[Any]) -> Any:
@@ -114,7 +114,7 @@ def array_element(array: Any, subscripts: tuple[Any, ...], base: int) -> Any:
 
 def array_slice(array: Any, subscripts: tuple[tuple[Any, Any], ...], base: int) -> Any:
     """array[a:b][c:d]: an empty array where nothing is left, NULL where a bound is NULL."""
-    if array is None or any([low is None or high is None for low, high in subscripts]):
+    if array is None or any(low is None or high is None for low, high in subscripts):
         return None
     return _slice(array, subscripts, base)
 

@@ -119,7 +119,9 @@ def _partition(plan: WindowPlan, rows: list[Any], start_offset: Any, end_offset:
         arguments = [[row[3][position] for row in rows] for position in call.arguments]
         if call.function is not None:
             if plan.frame.exclusion != "none" and _uses_frame(call.function):
-                columns.append(_excluding_values(plan, call.function, arguments, peer_start, peer_end, frame_start, frame_end))
+                columns.append(
+                    _excluding_values(plan, call.function, arguments, peer_start, peer_end, frame_start, frame_end)
+                )
             else:
                 columns.append(
                     call.function(WindowPartition(size, arguments, peer_start, peer_end, frame_start, frame_end))
@@ -154,7 +156,10 @@ def _excluding_values(
             values.append(None)
             continue
         # Only the value argument follows the frame; the others belong to the current row.
-        picked = [[column[at] for at in chosen] if place == 0 else [column[row]] * size for place, column in enumerate(arguments)]
+        picked = [
+            [column[at] for at in chosen] if place == 0 else [column[row]] * size
+            for place, column in enumerate(arguments)
+        ]
         inner = WindowPartition(size, picked, range(size), range(1, size + 1), [0] * size, [size] * size)
         values.append(function(inner)[0])
     return values

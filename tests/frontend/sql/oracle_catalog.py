@@ -42,13 +42,15 @@ select c.oid::int8, c.relname, c.relnamespace::int8, c.relkind::text, c.reltype:
 _INDEXES = """
 select i.indexrelid::int8, c.relname, c.relnamespace::int8, i.indrelid::int8, i.indkey::int2[]::int[], i.indnkeyatts,
        i.indisunique, i.indisprimary, pg_get_expr(i.indpred, i.indrelid),
-       array(select pg_get_indexdef(i.indexrelid, k, true) from generate_series(1, i.indnatts) k)
+       array(select pg_get_indexdef(i.indexrelid, k, true) from generate_series(1, i.indnatts) k), i.indoption::int2[]::int[],
+       i.indnullsnotdistinct
   from pg_index i join pg_class c on c.oid = i.indexrelid
  where i.indrelid >= 16384 and c.relnamespace <> 'pg_toast'::regnamespace
 """
 _CONSTRAINTS = """
 select oid::int8, conrelid::int8, conname, contype::text, coalesce(conkey, '{}')::int[], pg_get_expr(conbin, conrelid),
-       conindid::int8, confrelid::int8, coalesce(confkey, '{}')::int[]
+       conindid::int8, confrelid::int8, coalesce(confkey, '{}')::int[], confupdtype::text, confdeltype::text,
+       confmatchtype = 'f', condeferrable, condeferred, coalesce(confdelsetcols, '{}')::int[]
   from pg_constraint where conrelid >= 16384 and contype in ('p', 'u', 'c', 'f') order by conname
 """
 
@@ -84,7 +86,10 @@ def read_catalog(connection: psycopg.Connection[Any]) -> Catalog:
         )
     constraints: dict[int, list[Constraint]] = {}
     referenced: dict[int, list[int]] = {}
-    for oid, relation, name, kind, key, expression, index, foreign, foreign_key in _fetch(connection, _CONSTRAINTS):
+    for oid, relation, name, kind, key, expression, index, foreign, foreign_key, *actions in _fetch(
+        connection, _CONSTRAINTS
+    ):
+        on_update, on_delete, match_full, deferrable, deferred, delete_columns = actions
         constraints.setdefault(relation, []).append(
             Constraint(
                 oid=oid,
@@ -95,6 +100,12 @@ def read_catalog(connection: psycopg.Connection[Any]) -> Catalog:
                 index=index,
                 foreign_table=foreign,
                 foreign_columns=tuple(foreign_key),
+                on_update=on_update if kind == "f" else "a",
+                on_delete=on_delete if kind == "f" else "a",
+                on_delete_columns=tuple(delete_columns),
+                match_full=match_full,
+                deferrable=deferrable,
+                initially_deferred=deferred,
             )
         )
         if kind == "f":
@@ -102,9 +113,14 @@ def read_catalog(connection: psycopg.Connection[Any]) -> Catalog:
     indexes: dict[int, list[int]] = {}
     row_keys: dict[int, tuple[int, ...]] = {}
     for number, row in enumerate(_fetch(connection, _INDEXES), 1):
-        oid, name, schema, relation, key, width, unique, primary, predicate, definitions = row
+        oid, name, schema, relation, key, width, unique, primary, predicate, definitions, options, not_distinct = row
         parts = tuple(
-            KeyPart(number=attribute, expression=None if attribute else definitions[place])
+            KeyPart(
+                number=attribute,
+                expression=None if attribute else definitions[place],
+                descending=bool(options[place] & 1),
+                nulls_first=bool(options[place] & 2),
+            )
             for place, attribute in enumerate(key[:width])
         )
         indexes.setdefault(relation, []).append(oid)
@@ -120,6 +136,7 @@ def read_catalog(connection: psycopg.Connection[Any]) -> Catalog:
             unique=unique,
             primary=primary,
             predicate=predicate,
+            nulls_not_distinct=not_distinct,
         )
     for oid, name, schema, kind, row_type, array_type, query in _fetch(connection, _RELATIONS):
         if kind == "r":
