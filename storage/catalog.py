@@ -173,11 +173,17 @@ class View(Record, frozen=True, kw_only=True, tag="view"):
     array_type: int = 0
     check_option: Literal["", "local", "cascaded"] = ""
     depends_on: tuple[int, ...] = ()
+    column_uses: tuple[tuple[int, int], ...] = ()  # (relation OID, attribute number) of the columns its query reads
     options: dict[str, str] = {}
 
 
 class Sequence(Record, frozen=True, kw_only=True, tag="sequence"):
-    """A sequence's definition; its state is a row of SEQUENCE_STORAGE_ID keyed by OID."""
+    """A sequence's definition; its state is a row of SEQUENCE_STORAGE_ID keyed by OID and generation.
+
+    Attributes:
+        generation: counts ALTER SEQUENCE and RESTART, each of which begins a new, empty state row.
+        first: what the first nextval of this generation gives; None: `start`.
+    """
 
     schema: int
     type: int
@@ -189,6 +195,8 @@ class Sequence(Record, frozen=True, kw_only=True, tag="sequence"):
     cycle: bool = False
     owned_by_table: int = 0
     owned_by_column: int = 0
+    generation: int = 0
+    first: int | None = None
 
 
 class Role(Record, frozen=True, kw_only=True, tag="role"):
