@@ -96,5 +96,13 @@ class Context(Protocol):
     def system(self) -> SystemInformation:
         """What only the running session can tell the system catalogue: settings, sessions, sizes."""
 
-    def notice(self, sqlstate: str, message: str, *, severity: str = "NOTICE", hint: str | None = None) -> None:
+    def notice(
+        self,
+        sqlstate: str,
+        message: str,
+        *,
+        severity: str = "NOTICE",
+        detail: str | None = None,
+        hint: str | None = None,
+    ) -> None:
         """Queue a NoticeResponse for the client."""
