@@ -182,6 +182,7 @@ class CatalogDraft:
     def apply(self, changes: Mapping[int, CatalogObject | None]) -> None:
         """Make all changes at once (None removes); what does not differ is not written."""
         transaction, before = self._transaction, self.catalog
+        transaction.movable = False  # the draft stands on the catalog of this snapshot
         changed: dict[int, CatalogObject | None] = {}
         for oid, item in changes.items():
             old = before.objects.get(oid)
