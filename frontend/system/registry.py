@@ -24,6 +24,7 @@ from storage.catalog import INFORMATION_SCHEMA_OID, PG_CATALOG_OID, SYS_SCHEMA_O
 
 Row = tuple[Any, ...]
 RowsFunction = Callable[[Context], Iterable[Row]]
+Overlay = Callable[[Row, Context], Row]
 
 SYSTEM_SCHEMAS: dict[str, int] = {
     "pg_catalog": PG_CATALOG_OID,
@@ -61,7 +62,7 @@ class VirtualRelation:
     """
 
     __slots__ = (
-        "_cached", "_catalog", "_from_catalog", "_indexes", "_rows", "columns", "name", "not_null", "oid", "row_type",
+        "_cached", "_catalog", "_from_catalog", "_indexes", "_overlay", "_rows", "columns", "name", "not_null", "oid", "row_type",
         "schema", "schema_oid",
     )  # fmt: skip
 
@@ -83,6 +84,7 @@ class VirtualRelation:
         self.not_null = tuple(not_null)
         self._rows: RowsFunction | None = None
         self._from_catalog = False
+        self._overlay: Overlay | None = None
         self._catalog: object = None
         self._cached: list[Row] = []
         self._indexes: dict[int, dict[Any, list[Row]]] = {}
@@ -102,31 +104,35 @@ class VirtualRelation:
             self._cached = list(function(context))
             self._catalog = catalog
             self._indexes = {}
-        return self._cached
+        overlay = self._overlay
+        return self._cached if overlay is None else [overlay(row, context) for row in self._cached]
 
     def lookup(self, position: int, value: Any, context: Context) -> Iterable[Row]:
         """The rows whose column at `position` (from 0) equals `value`; NULL equals nothing."""
-        rows = self.rows(context)
         if value is None:
             return ()
-        if not self._from_catalog:
-            return [row for row in rows if row[position] == value]
+        if not self._from_catalog or isinstance(value, list):
+            return [row for row in self.rows(context) if row[position] == value]
+        if self._catalog is not context.catalog:
+            self.rows(context)
         index = self._indexes.get(position)
         if index is None:
-            index = {}
-            try:
-                for row in rows:
-                    index.setdefault(row[position], []).append(row)
-            except TypeError:  # an array or another value that cannot be a key
-                return [row for row in rows if row[position] == value]
-            self._indexes[position] = index
-        return index.get(value, ())
+            index = self._indexes[position] = {}
+            for row in self._cached:
+                index.setdefault(row[position], []).append(row)
+        found = index.get(value, [])
+        overlay = self._overlay
+        return found if overlay is None else [overlay(row, context) for row in found]
 
 
-def rows_of(schema: str, *names: str, from_catalog: bool = True) -> Callable[[RowsFunction], RowsFunction]:
+def rows_of(
+    schema: str, *names: str, from_catalog: bool = True, overlay: Overlay | None = None
+) -> Callable[[RowsFunction], RowsFunction]:
     """Register the decorated function as what computes the rows of the named relations.
 
-    `from_catalog`: the rows are a function of `context.catalog` alone and may be kept for as long as it is the same.
+    Args:
+        from_catalog: the rows are a function of `context.catalog` alone and may be kept for as long as it is the same.
+        overlay: puts into a kept row what changes without the catalog (row counts); must leave looked-up columns alone.
     """
 
     def register(function: RowsFunction) -> RowsFunction:
@@ -136,6 +142,7 @@ def rows_of(schema: str, *names: str, from_catalog: bool = True) -> Callable[[Ro
                 raise ValueError(f"{schema}.{name} has two row functions")
             relation._rows = function
             relation._from_catalog = from_catalog
+            relation._overlay = overlay
         return function
 
     return register

@@ -128,7 +128,9 @@ def _run(environment: DdlEnvironment, oid: int, action: Action, node: syntax_com
         return
     relation = environment.draft.catalog.objects[oid]
     if action.kind in _NO_EFFECT:
-        if action.name is not None and action.kind.startswith(("set storage", "set compression", "set column", "reset column")):
+        if action.name is not None and action.kind.startswith(
+            ("set storage", "set compression", "set column", "reset column")
+        ):
             assert isinstance(relation, Table)
             names.require_column(relation, action.name)
         return
@@ -244,7 +246,9 @@ def _set_owner(environment: DdlEnvironment, oid: int, action: Action) -> Work:
 
 def _set_options(environment: DdlEnvironment, oid: int, action: Action) -> Work:
     relation = environment.draft.catalog.objects[oid]
-    known = INDEX_OPTIONS if isinstance(relation, Index) else VIEW_OPTIONS if isinstance(relation, View) else TABLE_OPTIONS
+    known = (
+        INDEX_OPTIONS if isinstance(relation, Index) else VIEW_OPTIONS if isinstance(relation, View) else TABLE_OPTIONS
+    )
     assert isinstance(relation, Table | View | Index)
     options = dict(relation.options)
     if action.kind == "set options":

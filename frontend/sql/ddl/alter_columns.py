@@ -151,13 +151,17 @@ def _set_default(environment: DdlEnvironment, oid: int, action: Action) -> Work:
         raise SqlError(
             "42601",
             f'column "{column.name}" of relation "{relation.name}" is an identity column',
-            hint=None if action.kind == "set default" else "Use ALTER TABLE ... ALTER COLUMN ... DROP IDENTITY instead.",
+            hint=None
+            if action.kind == "set default"
+            else "Use ALTER TABLE ... ALTER COLUMN ... DROP IDENTITY instead.",
         )
     if column.generated:
         raise SqlError(
             "42601",
             f'column "{column.name}" of relation "{relation.name}" is a generated column',
-            hint=None if action.kind == "set default" else "Use ALTER TABLE ... ALTER COLUMN ... DROP EXPRESSION instead.",
+            hint=None
+            if action.kind == "set default"
+            else "Use ALTER TABLE ... ALTER COLUMN ... DROP EXPRESSION instead.",
         )
     text: str | None = None
     if action.expression is not None:
@@ -277,7 +281,9 @@ def _set_statistics(environment: DdlEnvironment, oid: int, action: Action) -> Wo
         target = -1 if action.number is None else action.number
         if target < -1:
             raise SqlError("22023", f"statistics target {target} is too low")
-        environment.draft.put(with_column(relation, msgspec.structs.replace(column, statistics_target=min(target, 10000))))
+        environment.draft.put(
+            with_column(relation, msgspec.structs.replace(column, statistics_target=min(target, 10000)))
+        )
     return
     yield []
 
@@ -376,7 +382,9 @@ def _reindexed(environment: DdlEnvironment, before: Table, after: Table, column:
     """Index records with the new type in their keys; 42704 where it cannot be indexed."""
     for index in environment.draft.catalog.indexes_of(before):
         parts = tuple(
-            msgspec.structs.replace(part, type=column.type, typmod=column.typmod) if part.number == column.number else part
+            msgspec.structs.replace(part, type=column.type, typmod=column.typmod)
+            if part.number == column.number
+            else part
             for part in index.key
         )
         if parts == index.key:
@@ -419,4 +427,3 @@ HANDLERS: dict[str, Handler] = {
     "drop not null": _drop_not_null,
     "set statistics": _set_statistics,
 }
-

@@ -72,9 +72,7 @@ def constraint_is_taken(environment: DdlEnvironment, table: Table, name: str) ->
 # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _add_key(
-    environment: DdlEnvironment, table: Table, node: syntax_commands.Constraint, fresh: bool
-) -> Work:
+def _add_key(environment: DdlEnvironment, table: Table, node: syntax_commands.Constraint, fresh: bool) -> Work:
     primary = node.kind == "primary key"
     if primary and primary_key(table) is not None:
         raise SqlError("42P16", f'multiple primary keys for table "{table.name}" are not allowed')
@@ -126,7 +124,8 @@ def _install_key(
         return
     numbers = {column.number for column in columns}
     marked = tuple(
-        msgspec.structs.replace(column, not_null=True) if column.number in numbers else column for column in table.columns
+        msgspec.structs.replace(column, not_null=True) if column.number in numbers else column
+        for column in table.columns
     )
     changed = msgspec.structs.replace(
         changed, columns=marked, row_key=constraint.columns, indexes=(*table.indexes, index.oid)
@@ -157,9 +156,7 @@ def _key_columns(table: Table, node: syntax_commands.Constraint) -> list[Column]
     return found
 
 
-def _adopt_index(
-    environment: DdlEnvironment, table: Table, node: syntax_commands.Constraint, primary: bool
-) -> Work:
+def _adopt_index(environment: DdlEnvironment, table: Table, node: syntax_commands.Constraint, primary: bool) -> Work:
     """ADD PRIMARY KEY | UNIQUE USING INDEX: an existing unique index becomes the constraint's, and takes its name."""
     catalog = environment.draft.catalog
     found = catalog.relation(table.schema, node.index or "")
@@ -222,9 +219,7 @@ def primary_key(table: Table) -> Constraint | None:
 
 def _add_check(environment: DdlEnvironment, table: Table, node: syntax_commands.Constraint, fresh: bool) -> Work:
     assert node.expression is not None
-    bound = expressions.bind_row_expression(
-        environment, node.expression, table, "CHECK", None, target=(oids.BOOL, -1)
-    )
+    bound = expressions.bind_row_expression(environment, node.expression, table, "CHECK", None, target=(oids.BOOL, -1))
     name = node.name
     if name is None:
         used = sorted(bound.columns)
@@ -250,9 +245,7 @@ def _add_check(environment: DdlEnvironment, table: Table, node: syntax_commands.
 # ── foreign keys ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _add_foreign_key(
-    environment: DdlEnvironment, table: Table, node: syntax_commands.Constraint, fresh: bool
-) -> Work:
+def _add_foreign_key(environment: DdlEnvironment, table: Table, node: syntax_commands.Constraint, fresh: bool) -> Work:
     reference = node.references
     assert reference is not None
     if reference.match == "partial":
@@ -264,7 +257,9 @@ def _add_foreign_key(
     index, referenced = _referenced_key(environment, found, reference.columns)
     if len(columns) != len(referenced):
         raise SqlError(
-            "42830", "number of referencing and referenced columns for foreign key disagree", position=node.position or None
+            "42830",
+            "number of referencing and referenced columns for foreign key disagree",
+            position=node.position or None,
         )
     name = node.name
     if name is None:
@@ -346,9 +341,7 @@ def _check_generated_action(column: Column, reference: syntax_commands.ForeignKe
     for event, action in (("ON UPDATE", reference.on_update), ("ON DELETE", reference.on_delete)):
         refused = ("cascade", "set null", "set default") if event == "ON UPDATE" else ("set null", "set default")
         if action in refused:
-            raise SqlError(
-                "42601", f"invalid {event} action for foreign key constraint containing generated column"
-            )
+            raise SqlError("42601", f"invalid {event} action for foreign key constraint containing generated column")
 
 
 def _referenced_key(environment: DdlEnvironment, table: Table, columns: list[str]) -> tuple[Index, list[Column]]:
@@ -374,15 +367,11 @@ def _referenced_key(environment: DdlEnvironment, table: Table, columns: list[str
             continue
         return index, referenced
     if deferrable:
-        raise SqlError(
-            "55000", f'cannot use a deferrable unique constraint for referenced table "{table.name}"'
-        )
+        raise SqlError("55000", f'cannot use a deferrable unique constraint for referenced table "{table.name}"')
     raise SqlError("42830", f'there is no unique constraint matching given keys for referenced table "{table.name}"')
 
 
-def _check_types(
-    environment: DdlEnvironment, name: str, columns: list[Column], referenced: list[Column]
-) -> None:
+def _check_types(environment: DdlEnvironment, name: str, columns: list[Column], referenced: list[Column]) -> None:
     types = Types(environment.draft.catalog)
     for column, target in zip(columns, referenced, strict=True):
         if column.type == target.type or operator_named("=", target.type, column.type) is not None:

@@ -232,7 +232,10 @@ class Removal:
         lines = [f"{self.describe(item)} depends on {self.describe(self._causes[item])}" for item in others]
         if len(lines) > NOTICE_LINES_MAX:
             extra = len(lines) - NOTICE_LINES_MAX
-            lines = [*lines[:NOTICE_LINES_MAX], f"and {extra} other object{'s' if extra > 1 else ''} (see server log for list)"]
+            lines = [
+                *lines[:NOTICE_LINES_MAX],
+                f"and {extra} other object{'s' if extra > 1 else ''} (see server log for list)",
+            ]
         if len(self._targets) == 1:
             message = f"cannot drop {self.describe(self._targets[0])} because other objects depend on it"
         else:

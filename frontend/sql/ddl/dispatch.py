@@ -30,6 +30,7 @@ from frontend.sql.ddl import (
 from frontend.sql.ddl.draft import CatalogDraft
 from frontend.sql.ddl.environment import Batch, DdlEnvironment, QueryRun, Steps
 from frontend.tasks import TICK, Signal
+
 if TYPE_CHECKING:
     from frontend.context import Context
     from frontend.session import Session

@@ -49,7 +49,7 @@ def drop(environment: DdlEnvironment, node: syntax_commands.Drop) -> Steps:
         for function in node.functions:
             name = ".".join(function.names)
             if not node.if_exists:
-                raise SqlError("42883", f"could not find a {node.kind} named \"{name}\"")
+                raise SqlError("42883", f'could not find a {node.kind} named "{name}"')
             environment.context.notice("00000", f"{node.kind} {name}() does not exist, skipping")
         return tag
     if node.kind in ("trigger", "rule", "policy"):
@@ -88,9 +88,7 @@ def _drop_schemas(environment: DdlEnvironment, node: syntax_commands.Drop) -> No
     for parts in node.objects:
         name = parts[-1]
         if name in registry.SYSTEM_SCHEMAS:
-            raise SqlError(
-                "2BP01", f"cannot drop schema {name} because it is required by the database system"
-            )
+            raise SqlError("2BP01", f"cannot drop schema {name} because it is required by the database system")
         schema = environment.draft.catalog.schema(name)
         if schema is None:
             if not node.if_exists:

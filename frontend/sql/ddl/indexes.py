@@ -229,7 +229,11 @@ def _operator_class(written: Sequence[str], type_oid: int, types: Types) -> str 
         _, method, class_name, _, _, _, input_type, is_default, _ = row
         if method != BTREE or class_name != name:
             continue
-        fits = input_type == type_oid or (input_type == oids.TEXT and type_oid == oids.VARCHAR) or input_type == oids.ANYARRAY
+        fits = (
+            input_type == type_oid
+            or (input_type == oids.TEXT and type_oid == oids.VARCHAR)
+            or input_type == oids.ANYARRAY
+        )
         if not fits:
             raise SqlError("42804", f'operator class "{name}" does not accept data type {types.name(type_oid)}')
         return None if is_default else name

@@ -244,7 +244,9 @@ def choose_name(first: str, second: str | None, label: str, is_taken: Callable[[
         suffix += 1
 
 
-def relation_is_taken(environment: DdlEnvironment, schema_oid: int, reserved: Collection[str] = ()) -> Callable[[str], bool]:
+def relation_is_taken(
+    environment: DdlEnvironment, schema_oid: int, reserved: Collection[str] = ()
+) -> Callable[[str], bool]:
     """Whether a relation name is taken in a schema, or among names that this statement is about to use."""
     catalog = environment.draft.catalog
 

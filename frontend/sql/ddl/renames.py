@@ -18,7 +18,11 @@ from frontend.errors import SqlError, unsupported
 from frontend.sql.ddl import names
 from frontend.sql.ddl.roles import require_superuser
 from frontend.sql.ddl.sequence_definitions import regclass_literal, renamed_in
-from frontend.sql.ddl.stored_text import expression_with_column_renamed, view_with_column_aliases, view_with_relation_renamed
+from frontend.sql.ddl.stored_text import (
+    expression_with_column_renamed,
+    view_with_column_aliases,
+    view_with_relation_renamed,
+)
 from frontend.system import registry
 from storage.catalog import CatalogObject, Column, Index, Relation, Role, Schema, Sequence, Table, View
 
@@ -230,9 +234,7 @@ def _rename_schema(environment: DdlEnvironment, node: syntax_commands.Rename) ->
         for item in draft.catalog.objects.values()
         if isinstance(item, Table | View | Sequence) and item.schema == schema.oid
     ]
-    literals = {
-        item.oid: regclass_literal(environment, item) for item in inside if isinstance(item, Sequence)
-    }
+    literals = {item.oid: regclass_literal(environment, item) for item in inside if isinstance(item, Sequence)}
     changes: dict[int, CatalogObject] = {}
     for view in draft.catalog.objects.values():
         if isinstance(view, View):

@@ -203,9 +203,7 @@ def owned_sequence(
         raise names.duplicate_relation(name)
     rest = [option for option in options if option.name != "sequence name"]
     sequence = new_sequence(environment, schema_oid, name, rest, type_oid=type_oid)
-    return msgspec.structs.replace(
-        sequence, owner=table.owner, owned_by_table=table.oid, owned_by_column=column_number
-    )
+    return msgspec.structs.replace(sequence, owner=table.owner, owned_by_table=table.oid, owned_by_column=column_number)
 
 
 def restarted(sequence: Sequence, first: int | None = None) -> Sequence:

@@ -168,9 +168,9 @@ class SequenceState:
             beyond = (low - value - 1) // step
             return high - (beyond % span) * step
         if strict:
-            bound = f"maximum value of sequence \"{definition.name}\" ({high})"
+            bound = f'maximum value of sequence "{definition.name}" ({high})'
             if definition.increment < 0:
-                bound = f"minimum value of sequence \"{definition.name}\" ({low})"
+                bound = f'minimum value of sequence "{definition.name}" ({low})'
             raise SqlError("2200H", f"nextval: reached {bound}")
         return high if definition.increment > 0 else low
 
@@ -186,9 +186,7 @@ class SequenceState:
         position = StoredPosition(self._after(self.last, self.is_called, self._block, strict=False), True)
         known = view.store.get(self.key, view.snapshot)
         kind = WriteKind.INSERT if known is None else WriteKind.UPDATE
-        proposal = Proposal(
-            self._node.next_transaction_id(), view.snapshot, [(self.key, _encode(position), int(kind))]
-        )
+        proposal = Proposal(self._node.next_transaction_id(), view.snapshot, [(self.key, _encode(position), int(kind))])
         self._flying = True
 
         def decided(verdict: Verdict) -> None:

@@ -279,14 +279,10 @@ def _create_table_as(environment: DdlEnvironment, table: Table, node: syntax_com
         if any(column.name == name for column in columns):
             raise SqlError("42701", f'column "{name}" specified more than once')
         collation = types.fact(type_oid).collation
-        columns.append(
-            Column(number=place + 1, name=name, type=type_oid, typmod=source.typmod, collation=collation)
-        )
+        columns.append(Column(number=place + 1, name=name, type=type_oid, typmod=source.typmod, collation=collation))
     if len(columns) > COLUMNS_MAX:
         raise SqlError("54011", f"tables can have at most {COLUMNS_MAX} columns")
-    table = msgspec.structs.replace(
-        table, storage=environment.draft.new_storage_id(table.oid), columns=tuple(columns)
-    )
+    table = msgspec.structs.replace(table, storage=environment.draft.new_storage_id(table.oid), columns=tuple(columns))
     environment.draft.put(table)
     if not node.with_data:
         return "CREATE TABLE AS"
