@@ -172,7 +172,9 @@ def type_columns(type_oid: int, typmod: int) -> dict[str, Any]:
     values.update(data_type="ARRAY" if is_array else format_type(type_oid), udt_name=fact.name)
     if type_oid in (1042, 1043):
         if typmod >= 4:
-            values.update(character_maximum_length=typmod - 4, character_octet_length=min(_MAXIMUM_OCTETS, (typmod - 4) * 4))
+            values.update(
+                character_maximum_length=typmod - 4, character_octet_length=min(_MAXIMUM_OCTETS, (typmod - 4) * 4)
+            )
         else:
             values.update(character_octet_length=_MAXIMUM_OCTETS)
     elif type_oid == 25:

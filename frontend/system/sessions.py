@@ -60,9 +60,7 @@ def _pg_cursors(context: Context) -> Iterator[Row]:
 
 @rows_of("pg_catalog", "pg_timezone_names", from_catalog=False)
 def _pg_timezone_names(context: Context) -> Iterator[Row]:
-    now = datetime.datetime.fromtimestamp(
-        (context.transaction_timestamp + POSTGRES_EPOCH_US) / 1_000_000, datetime.timezone.utc
-    )
+    now = datetime.datetime.fromtimestamp((context.transaction_timestamp + POSTGRES_EPOCH_US) / 1_000_000, datetime.UTC)
     for name in sorted(zoneinfo.available_timezones()):
         local = now.astimezone(zoneinfo.ZoneInfo(name))
         offset = local.utcoffset() or datetime.timedelta()

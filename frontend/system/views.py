@@ -12,7 +12,6 @@ from frontend.system.registry import Row, rows_of
 from storage.catalog import Catalog, Index, Sequence, Table, View
 
 
-
 def owner_name(catalog: Catalog, oid: int) -> str:
     """The name of a role, as pg_get_userbyid gives it."""
     role = catalog.objects.get(oid)

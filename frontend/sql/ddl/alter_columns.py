@@ -24,11 +24,11 @@ from frontend.sql.ddl.columns import (
     table_constraints,
     with_default,
 )
-from frontend.sql.ddl.dependencies import Doomed, Removal, dropped_column
-from frontend.sql.ddl.sequence_definitions import altered, owned_sequence
+from frontend.sql.ddl.dependencies import Doomed, Removal
+from frontend.sql.ddl.sequence_definitions import altered
 from frontend.types import oids
 from storage import keys
-from storage.catalog import Column, Index, Sequence, Table, View
+from storage.catalog import Column, Sequence, Table, View
 from storage.rows import encode_value
 
 if TYPE_CHECKING:

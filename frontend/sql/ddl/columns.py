@@ -13,7 +13,7 @@ import msgspec
 from frontend.errors import SqlError, unsupported
 from frontend.sql import syntax
 from frontend.sql.binder.types import POLYMORPHIC, Types
-from frontend.sql.ddl import expressions, names
+from frontend.sql.ddl import expressions
 from frontend.sql.ddl.sequence_definitions import SERIAL_TYPES, next_value_expression, owned_sequence
 from frontend.system import facts as system_facts
 from frontend.types import oids

@@ -256,14 +256,13 @@ def _add_member(environment: DdlEnvironment, group: int, member: int, *, admin: 
     if group == member or member in _all_groups(environment, group):
         raise SqlError("0LP01", f'role "{target.name}" is a member of role "{role.name}"')
     for oid, has_admin in role.member_of:
-        if oid == group:
-            if has_admin or not admin:
-                environment.context.notice(
-                    "00000",
-                    f'role "{role.name}" has already been granted membership in role "{target.name}" by role '
-                    f'"{environment.context.current_user}"',
-                )
-                return
+        if oid == group and (has_admin or not admin):
+            environment.context.notice(
+                "00000",
+                f'role "{role.name}" has already been granted membership in role "{target.name}" by role '
+                f'"{environment.context.current_user}"',
+            )
+            return
     rest = tuple(item for item in role.member_of if item[0] != group)
     environment.draft.put(msgspec.structs.replace(role, member_of=(*rest, (group, admin))))
 
