@@ -13,3 +13,4 @@ def load() -> None:
     """Import every chapter, so that the registry's tables are complete. Cheap when repeated."""
     for module in iter_modules(__path__):
         import_module(f"frontend.functions.{module.name}")
+    import_module("frontend.system.functions")

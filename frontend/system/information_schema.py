@@ -13,6 +13,7 @@ from typing import Any
 from frontend.context import Context
 from frontend.system import facts, registry
 from frontend.system.definitions import expression_text, parenthesised, schema_name, view_definition
+from frontend.system.privileges import PRIVILEGES_BY_LETTER
 from frontend.system.registry import Row, rows_of
 from frontend.system.views import owner_name
 from frontend.types.facts import type_facts
@@ -24,15 +25,6 @@ _RULES = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d
 _INTEGER_BITS = {21: 16, 23: 32, 20: 64}
 _FLOAT_BITS = {700: 24, 701: 53}
 _MAXIMUM_OCTETS = 1_073_741_824
-_PRIVILEGES = {
-    "a": "INSERT",
-    "r": "SELECT",
-    "w": "UPDATE",
-    "d": "DELETE",
-    "D": "TRUNCATE",
-    "x": "REFERENCES",
-    "t": "TRIGGER",
-}
 
 
 @cache
@@ -459,10 +451,10 @@ def _table_privileges(context: Context) -> Iterator[Row]:
         for grantee, grantor, letters in acl:
             to = "PUBLIC" if grantee == 0 else owner_name(catalog, grantee)
             for place, letter in enumerate(letters):
-                if letter in _PRIVILEGES:
+                if letter in PRIVILEGES_BY_LETTER:
                     grantable = letters[place + 1 : place + 2] == "*" or grantee == item.owner
                     yield (
-                        owner_name(catalog, grantor), to, database, schema, item.name, _PRIVILEGES[letter], _yes(grantable),
+                        owner_name(catalog, grantor), to, database, schema, item.name, PRIVILEGES_BY_LETTER[letter], _yes(grantable),
                         _yes(letter == "r"),
                     )  # fmt: skip
 

@@ -23,7 +23,18 @@ _SPECIAL_FUNCTIONS = frozenset(
 )
 _INTEGERS = frozenset({oids.INT2, oids.INT4, oids.INT8})
 _CONTEXT_FREE = frozenset(
-    {oids.TEXT, oids.VARCHAR, oids.BPCHAR, oids.NAME, oids.UUID, oids.JSON, oids.JSONB, oids.NUMERIC, oids.INT8, oids.INT2}
+    {
+        oids.TEXT,
+        oids.VARCHAR,
+        oids.BPCHAR,
+        oids.NAME,
+        oids.UUID,
+        oids.JSON,
+        oids.JSONB,
+        oids.NUMERIC,
+        oids.INT8,
+        oids.INT2,
+    }
     | {oids.OID, oids.UNKNOWN, oids.CHAR}
 )
 
@@ -85,9 +96,9 @@ class _Printer:
                 return f"ARRAY[{self.list(elements)}]"
             case logical.InList():
                 return self.in_list(node)
-            case logical.Quantified(operand=operand, array=array, comparison=logical.Call(operator=operator), all=every) if (
-                operator
-            ):
+            case logical.Quantified(
+                operand=operand, array=array, comparison=logical.Call(operator=operator), all=every
+            ) if operator:
                 return f"({self.text(operand)} {operator} {'ALL' if every else 'ANY'} ({self.text(array)}))"
             case logical.CaseExpression(operand=None, branches=branches, otherwise=otherwise):
                 parts = [f"WHEN {self.text(condition)} THEN {self.text(result)}" for condition, result in branches]
@@ -160,4 +171,3 @@ class _Printer:
             raise _NotPrinted
         name = f"{quote_identifier(self.catalog.objects[item.schema].name)}.{quote_identifier(item.name)}"
         return f"{quote_literal(name)}::regclass"
-

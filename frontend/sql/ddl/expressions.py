@@ -90,7 +90,9 @@ def _bind(
     )
 
 
-def _described(bound: BoundExpression, node: syntax.Expression, environment: DdlEnvironment, table: Table | None) -> BoundText:
+def _described(
+    bound: BoundExpression, node: syntax.Expression, environment: DdlEnvironment, table: Table | None
+) -> BoundText:
     expression = bound.expression
     columns = {} if table is None else {column.number: column.name for column in table.columns}
     text = canonical_text(expression, columns, environment.draft.catalog, node)
@@ -112,9 +114,7 @@ def bind_default(
 ) -> BoundText:
     """A DEFAULT for the column; `source`: the column before its type changed, for a default that is stored already."""
     path = None if source is None else STORED_PATH
-    bound = _bind(
-        environment, node, "DEFAULT", target=(column.name, column.type, column.typmod), search_path=path
-    )
+    bound = _bind(environment, node, "DEFAULT", target=(column.name, column.type, column.typmod), search_path=path)
     return _described(bound, node, environment, None)
 
 
@@ -193,9 +193,7 @@ def row_function(
     for place, text in enumerate(texts):
         column = None if targets is None else targets[place]
         target = None if column is None else (column.name, column.type, column.typmod)
-        bound = _bind(
-            environment, parse_stored(text), "USING", table=table, target=target, search_path=STORED_PATH
-        )
+        bound = _bind(environment, parse_stored(text), "USING", table=table, target=target, search_path=STORED_PATH)
         codes.append(compiler.code(bound.expression, scope))
     function.finish(f"({', '.join(codes)},)")
     compute = module.execute(f"expressions of {table.name}")["compute"]

@@ -1,51 +1,25 @@
 """ANALYZE and VACUUM.
 
-ANALYZE counts rows and writes the count as a row of the statistics relation: (storage id 3, index 0, table OID) → [rows,
-bytes, distinct estimates are not kept]. Nothing checks these writes, since the last count is as good as any.
-VACUUM has nothing to do (old versions are removed by the view's own garbage queue); VACUUM ANALYZE is ANALYZE.
+ANALYZE counts rows and stores the count as a row of the statistics relation (`frontend.sql.statistics`), which the planner
+and pg_class.reltuples read. VACUUM has nothing to do, since old versions are removed by the view's own garbage queue; VACUUM
+ANALYZE is ANALYZE.
 """
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from frontend.errors import SqlError
 from frontend.sql.ddl import names
-from frontend.transaction import UNCHECKED
+from frontend.sql.statistics import record
 from storage import keys
-from storage.catalog import STATISTICS_STORAGE_ID, Index, Sequence, Table, View
+from storage.catalog import Index, Sequence, Table, View
 
 if TYPE_CHECKING:
     from frontend.sql import syntax_commands
     from frontend.sql.ddl.environment import DdlEnvironment, Steps, Work
 
 CHUNK_ROWS = 512
-_PREFIX = keys.prefix(STATISTICS_STORAGE_ID, 0)
-_U32 = struct.Struct(">I")
-_encode = msgspec.msgpack.Encoder().encode
-
-
-class TableStatistics(NamedTuple):
-    """What ANALYZE found."""
-
-    rows: int
-    bytes: int
-
-
-_decode = msgspec.msgpack.Decoder(TableStatistics).decode
-
-
-def statistics_key(table_oid: int) -> bytes:
-    """The view key of a table's statistics."""
-    return _PREFIX + _U32.pack(table_oid)
-
-
-def decode_statistics(data: bytes) -> TableStatistics:
-    """The stored row."""
-    return _decode(data)
 
 
 def vacuum(environment: DdlEnvironment, node: syntax_commands.Vacuum) -> Steps:
@@ -87,10 +61,8 @@ def _analyze(environment: DdlEnvironment, table: Table) -> Work:
     ranges = len(transaction.ranges)
     scan = transaction.scan(low, keys.successor(low))
     del transaction.ranges[ranges:]  # an approximate count need not be serializable
-    rows = size = 0
+    rows = 0
     while not scan.done:
-        pairs = scan.fetch(CHUNK_ROWS)
-        rows += len(pairs)
-        size += sum([len(key) + len(value) for key, value in pairs])
+        rows += len(scan.fetch(CHUNK_ROWS))
         yield []
-    transaction.put(statistics_key(table.oid), _encode(TableStatistics(rows, size)), UNCHECKED)
+    record(transaction, table.oid, rows)

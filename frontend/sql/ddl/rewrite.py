@@ -102,7 +102,9 @@ def _not_unique(environment: DdlEnvironment, table: Table, index: Index, row: Ro
     labels: list[str] = []
     texts: list[str] = []
     expression_texts = [part.expression for part in index.key if part.expression is not None]
-    computed = iter(expressions.row_function(environment, expression_texts, table)(row)) if expression_texts else iter(())
+    computed = (
+        iter(expressions.row_function(environment, expression_texts, table)(row)) if expression_texts else iter(())
+    )
     for part in index.key:
         if part.expression is None:
             labels.append(names.quote_identifier(table.columns[part.number - 1].name))
