@@ -194,8 +194,16 @@ class SessionContext:
 
     # ── messages ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def notice(self, sqlstate: str, message: str, *, severity: str = "NOTICE", hint: str | None = None) -> None:
-        self.session.send_notice(SqlError(sqlstate, message, hint=hint, severity=severity))
+    def notice(
+        self,
+        sqlstate: str,
+        message: str,
+        *,
+        severity: str = "NOTICE",
+        detail: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.session.send_notice(SqlError(sqlstate, message, detail=detail, hint=hint, severity=severity))
 
 
 def split_identifiers(text: str) -> list[str]:

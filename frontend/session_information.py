@@ -101,7 +101,8 @@ class SessionInformation:
 
     def row_count(self, table: Table) -> float:
         """Rows at the last ANALYZE, -1 where there was none."""
-        return self._session.gateway.statistics.analyzed_rows(table.oid)
+        counted = self._session.gateway.statistics.analyzed_rows(table.oid)
+        return -1.0 if counted is None else float(counted)
 
     def relation_bytes(self, storage_id: int, index_id: int | None) -> int:
         """Approximate bytes of a table's rows, one index, or all of a storage id, as RocksDB estimates them."""

@@ -6,11 +6,11 @@ Names are qualified where the search path does not find them, except where Postg
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence as Items
 from typing import TYPE_CHECKING
 
 from frontend.system.keywords import quoted
-from storage.catalog import Catalog, Column, Constraint, Index, KeyPart, Relation, Schema, Table, View
+from storage.catalog import Catalog, Column, Constraint, Index, KeyPart, Relation, Schema, Sequence, Table, View
 
 if TYPE_CHECKING:
     from frontend.context import Context
@@ -45,7 +45,7 @@ def relation_text(context: Context, item: Relation) -> str:
     return f"{quoted(schema_name(context.catalog, item))}.{quoted(item.name)}"
 
 
-def column_list(columns: Sequence[Column], numbers: Sequence[int]) -> str:
+def column_list(columns: Items[Column], numbers: Items[int]) -> str:
     """Column names by attribute number, separated by commas."""
     return ", ".join(quoted(columns[number - 1].name) for number in numbers)
 
@@ -58,11 +58,11 @@ def expression_text(context: Context, text: str) -> str:
     def shortened(match: re.Match[str]) -> str:
         name = match.group(1).replace("''", "'")
         for item in context.catalog.objects.values():
-            if not isinstance(item, Table | View | Index) and hasattr(item, "schema"):
-                relation: Relation = item
-                schema = schema_name(context.catalog, relation)
-                if f"{quoted(schema)}.{quoted(relation.name)}" == name:
-                    return "'" + relation_text(context, relation).replace("'", "''") + "'::regclass"
+            if (
+                isinstance(item, Sequence)
+                and f"{quoted(schema_name(context.catalog, item))}.{quoted(item.name)}" == name
+            ):
+                return "'" + relation_text(context, item).replace("'", "''") + "'::regclass"
         return match.group(0)
 
     return _REGCLASS.sub(shortened, text)
@@ -218,7 +218,7 @@ def view_definition(context: Context, view: View) -> str:
     return expression_text(context, f" {deparse_query(query)};")
 
 
-def acl_texts(catalog: Catalog, acl: Sequence[tuple[int, int, str]] | None) -> list[str] | None:
+def acl_texts(catalog: Catalog, acl: Items[tuple[int, int, str]] | None) -> list[str] | None:
     """An access list as aclitem texts."""
     if acl is None:
         return None

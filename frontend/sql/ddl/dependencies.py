@@ -20,7 +20,7 @@ import msgspec
 from frontend.errors import SqlError
 from frontend.sql.ddl import constraints, names
 from frontend.sql.ddl.sequence_definitions import refers_to, regclass_literal
-from storage.catalog import Column, Constraint, Index, Relation, Schema, Sequence, Table, View
+from storage.catalog import Column, Constraint, Index, Relation, Role, Schema, Sequence, Table, View
 
 if TYPE_CHECKING:
     from frontend.sql.ddl.environment import DdlEnvironment
@@ -218,7 +218,7 @@ class Removal:
         if item.kind == "schema":
             return f"schema {names.quote_identifier(self.catalog.objects[item.oid].name)}"
         relation = self.catalog.objects[item.oid]
-        assert not isinstance(relation, Schema)
+        assert not isinstance(relation, Schema | Role)
         whole = describe_relation(self.environment, relation)
         if item.kind == "relation":
             return whole

@@ -29,6 +29,7 @@ from storage.catalog import CatalogObject, Column, Index, Relation, Role, Schema
 if TYPE_CHECKING:
     from frontend.sql import syntax_commands
     from frontend.sql.ddl.environment import DdlEnvironment, Steps
+    from frontend.sql.syntax import RelationName
 
 _KINDS: dict[str, type[Relation]] = {"view": View, "index": Index, "sequence": Sequence}
 
@@ -52,7 +53,7 @@ def rename(environment: DdlEnvironment, node: syntax_commands.Rename) -> Steps:
     yield []
 
 
-def _find(environment: DdlEnvironment, name: syntax_commands.RelationName | None, if_exists: bool) -> Relation | None:
+def _find(environment: DdlEnvironment, name: RelationName | None, if_exists: bool) -> Relation | None:
     assert name is not None
     found = names.find_relation(environment, name)
     if found is None:

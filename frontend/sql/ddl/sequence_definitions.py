@@ -146,7 +146,8 @@ def _with_options(
     cache = given.get("cache", sequence.cache)
     if cache <= 0:
         raise SqlError("22023", f"CACHE ({cache}) must be greater than zero")
-    fields.update(increment=increment, minimum=minimum, maximum=maximum, start=start, cache=cache)
+    fields["increment"], fields["minimum"], fields["maximum"] = increment, minimum, maximum
+    fields["start"], fields["cache"] = start, cache
     if "cycle" in given:
         fields["cycle"] = bool(given["cycle"])
     if "restart" in given:

@@ -112,7 +112,7 @@ class _Qualifier:
             return [_column([*node.names, name]) for name in names]
         leaves = [leaf for item in query.from_ for leaf in _leaves(item)]
         if leaves and all(leaf is not None for leaf in leaves):
-            expanded = []
+            expanded: list[syntax.Target] = []
             for leaf in leaves:
                 assert leaf is not None
                 names = self.columns(query, syntax.ColumnReference(names=[leaf], star=True), scope)
