@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from frontend.errors import SqlError
 from frontend.sql import logical, walk
 from frontend.sql.access import (
     ENTRY_COST,
@@ -371,6 +372,10 @@ class Planner:
                     return loop
         if not left_keys:
             condition = conjunction(self.expressions(tuple(conditions)))
+            if kind == "full" and condition is not None and references(condition) & (left_ids | right_ids):
+                raise SqlError(
+                    "0A000", "FULL JOIN is only supported with merge-joinable or hash-joinable join conditions"
+                )
             if kind == "inner" and right_rows > left_rows * 4:
                 left, planned_right = planned_right, left
             return NestedLoop(

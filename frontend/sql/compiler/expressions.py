@@ -47,6 +47,11 @@ def is_atom(code: str) -> bool:
     return _ATOM.match(code) is not None
 
 
+def is_none(code: str) -> str:
+    """Source of the test for NULL; Python warns of `is` with a literal, whose answer is known."""
+    return "False" if is_atom(code) and not code[0].isalpha() else f"{code} is None"
+
+
 def instantiate(
     function: Function, template: str, names: Mapping[str, object], codes: Sequence[str], state: str = ""
 ) -> str:
@@ -414,7 +419,9 @@ class Expressions:
         left_code, left = self._kept(self.value(expression.left, scope))
         right_code, right = self._kept(self.value(expression.right, scope))
         equal = self._compare(expression.equality, scope, left._replace(nullable=False), right._replace(nullable=False))
-        same = f"(({left_code} is None) & ({right_code} is None) or (not ({left.code} is None or {right.code} is None) and {equal}))"
+        left_null, right_null = is_none(left_code), is_none(right_code)
+        either = f"{is_none(left.code)} or {is_none(right.code)}"
+        same = f"(({left_null}) & ({right_null}) or (not ({either}) and {equal}))"
         return Binding(f"({same})" if expression.negated else f"(not {same})", False)
 
     def _null_if(self, expression: logical.NullIf, scope: Scope) -> Binding:
@@ -549,7 +556,7 @@ class Expressions:
             nulls = " or ".join([f"{item.code} is None" for item in items if item.nullable])
             text = f"({hit} if {tests} else {f'None if {nulls} else ' if nulls else ''}{miss})"
         if operand.nullable or operand_code != operand.code:
-            text = f"(None if {operand_code} is None else {text})"
+            text = f"(None if {is_none(operand_code)} else {text})"
         return Binding(text, True)
 
     def _quantified(self, expression: logical.Quantified, scope: Scope) -> Binding:
@@ -565,7 +572,7 @@ class Expressions:
                 lookup = f"{self.module.bind(key, 'hash_key')}({operand.code})" if key is not None else operand.code
                 # The array itself NULL: members is None.
                 return Binding(
-                    f"(None if {operand_code} is None or {members} is None else True if {lookup} in {members}[0] "
+                    f"(None if {is_none(operand_code)} or {members} is None else True if {lookup} in {members}[0] "
                     f"else None if {members}[1] else False)",
                     True,
                 )
@@ -592,7 +599,8 @@ class Expressions:
             below = self._compare(less_than, scope, *sides)
             equal = self._compare(equality, scope, *sides)
             decided = below if less else f"(not {below})"
-            text = f"(None if {left_code} is None or {right_code} is None else {text} if {equal} else {decided})"
+            nulls = f"{is_none(left_code)} or {is_none(right_code)}"
+            text = f"(None if {nulls} else {text} if {equal} else {decided})"
         return Binding(text, True)
 
     # ── arrays and rows ────────────────────────────────────────────────────────────────────────────────────────────

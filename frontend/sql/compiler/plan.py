@@ -17,7 +17,7 @@ from frontend.errors import unsupported
 from frontend.functions import registry
 from frontend.sql import logical, walk
 from frontend.sql.compiler import aggregates, joins, modifications, ordering, relations, scans, sets, windows
-from frontend.sql.compiler.expressions import Expressions, hashable, is_plain_equality
+from frontend.sql.compiler.expressions import Expressions, hashable, is_none, is_plain_equality
 from frontend.sql.compiler.pipeline import Consume, Needed, Pipeline, references
 from frontend.sql.compiler.source import Binding, Module, Scope
 from frontend.sql.executor import operators, values
@@ -379,7 +379,7 @@ class PlanCompiler:
                 else operand.code
             )
             return Binding(
-                f"(False if not ({members} := {found})[0] and not {members}[1] else None if {kept} is None "
+                f"(False if not ({members} := {found})[0] and not {members}[1] else None if {is_none(kept)} "
                 f"else True if {lookup} in {members}[0] else None if {members}[1] else False)",
                 True,
             )

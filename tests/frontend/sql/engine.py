@@ -20,6 +20,8 @@ from frontend.sql.parser import parse
 from frontend.sql.statistics import Statistics
 from frontend.system import registry
 from frontend.transaction import Transaction
+from frontend.types import oids
+from frontend.types.facts import type_facts
 from frontend.types.registry import type_by_oid
 from journal.event import NO_PROVENANCE, Event
 from storage.catalog import Catalog
@@ -125,7 +127,10 @@ class Engine:
             for batch in (plan.run_inline(state),) if plan.inline else plan.run(state):
                 if isinstance(batch, list):
                     rows.extend(batch)
-            outputs = [type_by_oid(column.type).output for column in plan.columns]
+            outputs = [
+                type_by_oid(column.type if column.type in type_facts() else oids.RECORD).output
+                for column in plan.columns
+            ]
             texts = [
                 tuple(
                     [
