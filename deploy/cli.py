@@ -43,6 +43,8 @@ def start(config_file: Path | None, **flags: Any) -> None:
     )
     import uvloop
 
+    # Deeply nested SQL recurses in parser and binder; beyond this it is 54001.
+    sys.setrecursionlimit(10_000)
     sys.exit(uvloop.run(_run(config)))
 
 

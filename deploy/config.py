@@ -52,7 +52,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     data_directory: str = "./boreal-data"
     node_id: Annotated[int, Meta(ge=0, le=1023)] = 1
     region: str = "local"
-    roles: list[Role] = ["journal", "storage", "frontend"]
+    roles: tuple[Role, ...] = ("journal", "storage", "frontend")
     pg_host: str = "127.0.0.1"
     pg_port: Port = 5433
     pg_socket_directory: str = ""

@@ -31,7 +31,7 @@ from frontend.wire.tls import load_server_tls
 from journal.clock import TransactionIds
 from journal.environment import Environment, real_environment
 from journal.errors import BorealError, CorruptData, NodeFatal
-from journal.event import Event, Proposal, Verdict, Write
+from journal.event import Proposal, Verdict, Write
 from journal.replica import Replica, ReplicaSettings
 from storage.view import View
 
@@ -90,10 +90,14 @@ class Node:
                 transaction_bytes_max=config.transaction_bytes_max,
             ),
         )
-        self.replica.subscribe(self._consume)
         await self.replica.start()
         self.replica.failed.add_done_callback(self._on_failed)
-        self._catch_up(self.replica.events.position)
+        if self.view.frontier.position > self.replica.frontier.position:
+            logger.error("the view is ahead of the journal; it is deleted and replayed")
+            self.view.close()
+            shutil.rmtree(self.view.path)
+            self.view = self._open_view(directory / "view")
+        self.replica.subscribe(self.view.apply, self.view.frontier.position)
         ids = TransactionIds(self._environment.clock, config.node_id)
         self.gateway = Gateway(
             self.view,
@@ -165,31 +169,6 @@ class Node:
             logger.error("%s; it is deleted and replayed from the event log", error)
             shutil.rmtree(path)
             return View(path, cache_bytes=self.config.cache_bytes)
-
-    def _consume(self, events: list[Event]) -> None:
-        first = events[0]
-        if first.position > self.view.frontier.position + 1:
-            self._catch_up(first.position - 1)
-        self.view.apply(events)
-
-    def _catch_up(self, position: int) -> None:
-        """Replay from the event log up to `position`, after a restart or a rebuild of the view."""
-        view = self.view
-        if view.frontier.position > position:
-            logger.error("the view is ahead of the journal; it is deleted and replayed")
-            view.close()
-            shutil.rmtree(view.path)
-            self.view = view = View(view.path, cache_bytes=self.config.cache_bytes)
-        waiting: list[Event] = []
-        for event in self.replica.events.read(view.frontier.position + 1):
-            if event.position > position:
-                break
-            waiting.append(event)
-            if len(waiting) >= 500 or event.more:
-                view.apply(waiting)
-                waiting = []
-        if waiting:
-            view.apply(waiting)
 
     async def _collect_garbage(self) -> None:
         """Remove superseded versions older than the retention, a few at a time."""

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from frontend import copying, cursors, transaction_control
 from frontend.errors import SqlError, unsupported
 from frontend.session_context import postgres_now
-from frontend.sql import ddl, syntax
+from frontend.sql import syntax
 from frontend.sql import syntax_commands as statements
-from frontend.sql.ddl.dispatch import DDL_STATEMENTS
-from frontend.sql.explain import explain_columns, explain_statement
+from frontend.sql.ddl.dispatch import DDL_STATEMENTS, execute_ddl
 from frontend.sql.logical import Column
 from frontend.sql.parser import Parsed
 from frontend.statements import PLANNABLE, PreparedStatement
@@ -83,6 +82,8 @@ def columns_of(session: Session, node: syntax.Statement | None) -> Sequence[Colu
             return _SHOW_ALL_COLUMNS
         return (text_column(session.settings.show(node.name)[0]),)
     if isinstance(node, statements.Explain):
+        from frontend.sql.explain import explain_columns
+
         return explain_columns(node)
     if isinstance(node, statements.Execute):
         prepared = session.find_prepared(node.name)
@@ -337,6 +338,8 @@ def _close(session: Session, node: statements.CloseCursor, parameters: Sequence[
 
 
 def _explain(session: Session, node: statements.Explain, parameters: Sequence[Any]) -> Steps:
+    from frontend.sql.explain import explain_columns, explain_statement
+
     rows = yield from explain_statement(session, node, parameters)
     return CommandResult("EXPLAIN", explain_columns(node), rows)
 
@@ -345,7 +348,7 @@ def _run_ddl(session: Session, node: syntax.Statement, text: str) -> Steps:
     transaction = session.ensure_transaction()
     if transaction.read_only:
         raise SqlError("25006", f"cannot execute {_spelled(type(node).__name__)} in a read-only transaction")
-    tag = yield from ddl.dispatch.execute_ddl(session, node, text)
+    tag = yield from execute_ddl(session, node, text)
     return CommandResult(tag)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from frontend import functions
 from frontend.errors import SqlError
 from frontend.session import Session
 from frontend.sql import syntax
@@ -75,6 +76,7 @@ class Gateway:
         node_id: int = 1,
         transaction_bytes_max: int = 256 << 20,
     ) -> None:
+        functions.load()
         self.view = view
         self.journal = journal
         self.next_transaction_id = next_transaction_id

@@ -177,9 +177,7 @@ class ChangeParser(QueryParser):
             self.expect(")", "=")
             value = self.expression()
             if isinstance(value, syntax.Row) and len(value.elements) != len(columns):
-                raise SqlError(
-                    "42601", "number of columns does not match number of values", position=value.position
-                )
+                raise SqlError("42601", "number of columns does not match number of values", position=value.position)
             return syntax.Assignment(columns, value, multiple=True, position=position)
         column = self.target_column()
         self.expect("=")
