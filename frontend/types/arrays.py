@@ -49,13 +49,17 @@ def parse_array(text: str, delimiter: str, element: Callable[[str], Any]) -> lis
         raise _malformed(text, '"[" must introduce explicitly-specified array dimensions.')
     if not rest.startswith("{"):
         raise _malformed(text, 'Array value must start with "{" or dimension information.')
-    parser = _Parser(text, len(text) - len(rest), delimiter, element)
-    value = parser.parse()
+    parser = _Parser(rest, 0, delimiter, _keep)
+    value = parser.parse()  # the whole structure is checked before any element is read
     if bounds:
         shape = dimensions(value)
         if shape != [last - first + 1 for first, last in bounds]:
             raise _malformed(text, "Specified array dimensions do not match array contents.")
-    return value
+    return map_elements(element, value)
+
+
+def _keep(text: str) -> str:
+    return text
 
 
 class _Parser:

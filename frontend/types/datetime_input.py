@@ -95,6 +95,7 @@ _ZONE_HOURS_MAX = 15
 _FIELDS_MAX = 25
 _NUMBER, _DATE, _TIME, _ZONE, _WORD, _SIGNED_WORD = range(6)
 _YEAR, _MONTH, _DAY, _CLOCK, _OFFSET, _WEEKDAY, _DAY_OF_YEAR = 1, 2, 4, 8, 16, 32, 64
+_MERIDIAN, _ERA = 128, 256
 _WHOLE_DATE = _YEAR | _MONTH | _DAY
 
 
@@ -128,7 +129,7 @@ _FIELD = re.compile(
     |(?P<zone>[+-]\s*\d[\d:.-]*)
     |(?P<special>[+-]\s*[A-Za-z]+)
     |(?P<word>[A-Za-z]+)
-    |(?P<ignored>[!-,./:-@\[-`{-~])""",
+    |(?P<ignored>[!-,/:-@\[-`{-~])""",
     re.VERBOSE | re.ASCII,
 )
 _WORD_TAIL = re.compile(r"[A-Za-z0-9+\-/_.:]*", re.ASCII)
@@ -167,7 +168,7 @@ def _split(text: str) -> list[tuple[int, str]]:
             following = text[position : position + 1]
             continues = following in ("-", "/", ".") and following != ""
             if not continues and (following == "+" or following.isdigit()):
-                continues = not _is_known_word(field)
+                continues = not is_known_word(field)
             elif following in ("_", ":"):
                 continues = following == "_"
             if continues:
@@ -182,7 +183,8 @@ def _split(text: str) -> list[tuple[int, str]]:
     return fields
 
 
-def _is_known_word(word: str) -> bool:
+def is_known_word(word: str) -> bool:
+    """Whether a word stands for itself when digits follow it directly, rather than starting a zone's name."""
     return (
         word in _MONTHS
         or word in _WEEKDAYS
@@ -312,7 +314,7 @@ class _Reader:
                 if match is None:
                     raise _FormatError
                 self.pending = None
-                self.read_run_together(match[1])
+                self.read_run_together(match[1], self.time_only)
                 self.mark(_OFFSET)
                 self.set_offset(parse_zone_offset("-" + match[2]))
             else:
@@ -339,8 +341,10 @@ class _Reader:
             self.month = month
             self.month_is_text = True
         for part in numbers:
+            if self.seen & _WHOLE_DATE == _WHOLE_DATE:
+                raise _FormatError
             self.read_number(part)
-        if self.seen & _WHOLE_DATE != _WHOLE_DATE:
+        if self.seen & _WHOLE_DATE != _WHOLE_DATE or self.seen & (_MERIDIAN | _ERA | _WEEKDAY):
             raise _FormatError
 
     def unknown_zone_or_format(self, field: str) -> Exception:
@@ -401,7 +405,7 @@ class _Reader:
             raise _FormatError
         hour, minute = int(whole[:2]), int(whole[2:4])
         second = int(whole[4:6] or 0)
-        if minute > 59 or second > 60 or hour > 24:
+        if self.time_only and (minute > 59 or second > 60 or hour > 24):
             raise _RangeError(False)
         self.mark(_CLOCK)
         self.time = (
@@ -485,6 +489,8 @@ class _Reader:
         elif word == "allballs":
             self.mark(_CLOCK | _OFFSET)
             self.set_offset(0)
+        elif self.time_only and (word in _MONTHS or word in _WEEKDAYS):
+            raise _FormatError
         elif word in _MONTHS:
             if self.seen & _MONTH and not self.month_is_text and not self.seen & _DAY and 1 <= self.month <= 31:
                 self.mark(_DAY)
@@ -498,8 +504,10 @@ class _Reader:
         elif word in _IGNORED:
             pass
         elif word in ("am", "pm"):
+            self.mark(_MERIDIAN)
             self.meridian = word
         elif word in ("ad", "bc"):
+            self.mark(_ERA)
             self.is_bc = word == "bc"
         elif word == "dst":
             if self.zone is None:
@@ -549,6 +557,8 @@ class _Reader:
         if self.time_only:
             if not self.seen & _CLOCK:
                 raise _FormatError
+            if type(self.zone) is Zone and self.seen & _WHOLE_DATE != _WHOLE_DATE:
+                raise _FormatError  # its offset depends on the date
             if self.days is None and self.seen & _WHOLE_DATE == _WHOLE_DATE:
                 self.days = self.calendar_days()
             return Reading(None, self.days, self.time, self.zone, self.is_now)

@@ -22,7 +22,7 @@ from frontend.types.datetime import (
     interval_out_of_range,
     round_microseconds,
 )
-from frontend.types.datetime_input import invalid_datetime
+from frontend.types.datetime_input import invalid_datetime, is_known_word
 from frontend.types.zones import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND
 
 _UNITS: dict[str, str] = {
@@ -44,6 +44,7 @@ _UNITS: dict[str, str] = {
     for word in words.split()
 }
 _TOKEN_LENGTH_MAX = 10
+_SECONDS = ("second", "millisecond", "microsecond")
 _CLOCK_UNITS = {
     "hour": MICROSECONDS_PER_HOUR,
     "minute": MICROSECONDS_PER_MINUTE,
@@ -83,6 +84,9 @@ _FIELD = re.compile(
     |(?P<ignored>[@,])""",
     re.VERBOSE | re.ASCII,
 )
+# What may not follow a word directly: these would make it part of a date or of a zone's name.
+_BREAKS = frozenset("-/.")
+_JOINS = frozenset("+0123456789")
 _SPACE = re.compile(r"\s+")
 _DESIGNATED = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([a-z])", re.ASCII)
 
@@ -165,6 +169,9 @@ def _parse_units(body: str, fields_range: int, style: str) -> Interval:
             raise _FormatError
         position = match.end()
         kind = match.lastgroup
+        following = body[position : position + 1]
+        if kind == "word" and (following in _BREAKS or (following in _JOINS and not is_known_word(match.group()))):
+            raise _FormatError
         if kind is not None and kind != "ignored":
             fields.append((kind, _SPACE.sub("", match.group())))
     if not fields:
@@ -178,21 +185,17 @@ def _parse_units(body: str, fields_range: int, style: str) -> Interval:
     for index in range(len(fields) - 1, -1, -1):
         kind, field = fields[index]
         if kind == "word":
-            if field == "ago":
-                ago = True
-                continue
-            unit = _UNITS.get(field[:_TOKEN_LENGTH_MAX])
+            unit = "ago" if field == "ago" else _UNITS.get(field[:_TOKEN_LENGTH_MAX])
             if unit is None:
                 raise _FormatError
-            if index == 0 or fields[index - 1][0] not in ("number",):
-                raise _FormatError
+            ago = ago or unit == "ago"
             continue
         negative = field.startswith("-") or (force_negative and not field.startswith("+"))
         digits = field.lstrip("+-")
         if kind == "time":
-            _once(parts, "hour", "minute", "second")
+            _once(parts, "hour", "minute", *_SECONDS)
             value = _clock(digits, fields_range)
-            parts.microseconds += -value if negative else value
+            parts.microseconds = -value if negative else value  # replaces what fractions of later fields left
             unit = "day"
         elif kind == "months":
             years, _, months = digits.partition("-")
@@ -201,15 +204,16 @@ def _parse_units(body: str, fields_range: int, style: str) -> Interval:
             _once(parts, "year", "month")
             total = int(years) * 12 + int(months)
             parts.months += -total if negative else total
-            unit = None
+            unit = "month"
         else:
             unit = unit or _unit_of_range(fields_range)
-            _once(parts, unit)
+            if unit == "ago":
+                raise _FormatError
             whole, fraction = _number(digits)
+            _once(parts, *(_SECONDS if unit == "second" and fraction else (unit,)))
             parts.add(unit, -whole if negative else whole, -fraction if negative else fraction)
-            if unit == "day" or index == 0:
-                continue
-            unit = unit if fields[index - 1][0] == "number" else None
+            if unit == "hour":
+                unit = "day"  # what a number without a unit before hours counts
     if not parts.seen:
         raise _FormatError
     return parts.finish(ago)
