@@ -115,11 +115,16 @@ WindowFunction = Callable[[WindowPartition], Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class SetReturningImplementation:
-    """`call` yields the rows: values, or tuples where the function has several result columns."""
+    """`call` yields the rows: values, or tuples where the function has several result columns.
+
+    With `columns` it also gets `columns`, a tuple of (name, type OID, typmod) of the row that the call's column definition
+    list describes: functions that return "record". Those that return one record (json_to_record) are here, too, and yield it.
+    """
 
     call: Callable[..., Iterable[Any]]
     context: bool = False
     typed: bool = False
+    columns: bool = False
 
 
 SCALARS: dict[str, ScalarImplementation] = {}
@@ -178,12 +183,14 @@ def window(*signatures: str) -> Callable[[WindowFunction], WindowFunction]:
     return register
 
 
-def set_returning(*signatures: str, context: bool = False, typed: bool = False) -> Callable[[Function], Function]:
+def set_returning(
+    *signatures: str, context: bool = False, typed: bool = False, columns: bool = False
+) -> Callable[[Function], Function]:
     """Register a generator function, e.g. "generate_series(int4,int4)"."""
 
     def register(function: Function) -> Function:
         for signature in signatures:
-            _claim(SET_RETURNING, signature, SetReturningImplementation(function, context, typed))
+            _claim(SET_RETURNING, signature, SetReturningImplementation(function, context, typed, columns))
         return function
 
     return register

@@ -5,6 +5,7 @@ Method: every function over a matrix of documents, on both; hypothesis for chang
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,10 +14,15 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.rows import tuple_row
 
+from frontend.errors import SqlError
+from frontend.functions import load
 from frontend.functions.json_construction import row_to_json
+from frontend.functions.registry import SET_RETURNING
 from frontend.types import oids
 from frontend.types.records import record_class
+from frontend.types.registry import type_by_name
 from tests.frontend.functions.comparison import CONTEXT, Argument, check, check_aggregate, connect, ours, theirs
 from tests.oracle import Oracle
 
@@ -198,3 +204,39 @@ def test_random(connection: psycopg.Connection[Any], document: Any, other: Any, 
         ("jsonb_extract_path_text(jsonb,_text)", (first, path)),
     ):
         assert ours(signature, arguments) == theirs(connection, signature, arguments), (signature, arguments)
+
+
+RECORDS = (
+    '{"a": 1, "b": "x", "c": [1, null, 2], "d": {"k": 1}, "e": "2024-01-05"}',
+    '{"a": "7", "b": {"z": 1}, "c": null, "d": null}',
+    '{"a": null, "c": [[1], [2]], "d": "s", "b": true}',
+    '{"a": "x"}',
+    '{"c": 5}',
+    "{}",
+    "[]",
+    "5",
+)
+COLUMNS = (("a", 23, -1), ("b", 25, -1), ("c", 1007, -1), ("d", 3802, -1), ("e", 1082, -1))
+
+
+@pytest.mark.parametrize("prefix", ["json", "jsonb"])
+@pytest.mark.parametrize("document", RECORDS)
+def test_records(connection: psycopg.Connection[Any], prefix: str, document: str) -> None:
+    """json_to_record and json_to_recordset with a column definition list."""
+    load()
+    for name, text in ((f"{prefix}_to_record", document), (f"{prefix}_to_recordset", f"[{document}, {{}}]")):
+        sql = f"select * from {name}($1::text::{prefix}) as x(a int, b text, c int[], d jsonb, e date)"
+        try:
+            expected: Any = [tuple(row) for row in connection.cursor(row_factory=tuple_row).execute(sql, [text])]
+            expected = [(a, b, c, None if d is None else json.dumps(d), e) for a, b, c, d, e in expected]
+        except psycopg.Error as error:
+            expected = (error.sqlstate, error.diag.message_primary)
+        try:
+            value = type_by_name(prefix).input(text, -1, CONTEXT)
+            found: Any = [
+                (a, b, c, d, None if e is None else datetime.date(2000, 1, 1) + datetime.timedelta(e))
+                for a, b, c, d, e in SET_RETURNING[f"{name}({prefix})"].call(CONTEXT, value, columns=COLUMNS)
+            ]
+        except SqlError as error:
+            found = (error.sqlstate, error.message)
+        assert found == expected, (name, text)
