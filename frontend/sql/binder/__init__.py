@@ -15,7 +15,7 @@ put in, and the same errors raised with their SQLSTATE, message and position. Th
     queries        SELECT, VALUES, UNION                  grouping_sets              ROLLUP, CUBE
     from_items     tables, views, joins                   function_items             f() in FROM
     common_tables  WITH           locking     FOR UPDATE
-    write_targets  what writing a table's rows needs      modification, conflicts    INSERT, UPDATE, DELETE
+    write_targets  what writing a table's rows needs      modification, assignments, conflicts, updatable_views
 
 Binding has no side effects and reads nothing but the catalog, so a plan may be cached by (text, parameter types, catalog
 version, search_path, settings that literals depend on). Binding a point SELECT takes about 0.1 ms.

@@ -7,6 +7,7 @@ DELETE scan their target (joined with FROM or USING) for the key and the stored 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from frontend.errors import SqlError, unsupported
 from frontend.sql import logical, syntax
@@ -17,10 +18,17 @@ from frontend.sql.binder.conflicts import bind_on_conflict
 from frontend.sql.binder.expressions import bind, bind_elements
 from frontend.sql.binder.from_items import bind_from, join_sources, table_item
 from frontend.sql.binder.queries import Body, bind_query, projected
-from frontend.sql.binder.scopes import RowSource, Source, TableSource, check_conflicts, set_lateral
+from frontend.sql.binder.scopes import NamespaceItem, RowSource, Source, TableSource, check_conflicts, set_lateral
 from frontend.sql.binder.statement import Query, StatementBinding, reference
 from frontend.sql.binder.table_expressions import assign, row_namespace
 from frontend.sql.binder.targets import Target, bind_targets, resolve_unknown_targets
+from frontend.sql.binder.updatable_views import (
+    WrittenView,
+    as_named_table,
+    base_table,
+    check_writable,
+    view_target,
+)
 from frontend.sql.binder.write_targets import (
     bind_write_target,
     by_number,
@@ -29,7 +37,7 @@ from frontend.sql.binder.write_targets import (
     new_row_ids,
 )
 from frontend.types import oids
-from storage.catalog import Column, Table
+from storage.catalog import Column, Table, View
 
 Modification = syntax.Insert | syntax.Update | syntax.Delete
 
@@ -51,10 +59,15 @@ def bind_modification(binding: StatementBinding, node: Modification, parent: Que
 
 
 def bind_returning(
-    query: Query, targets: Sequence[syntax.Target]
+    query: Query, targets: Sequence[syntax.Target], view: View | None = None, written: WrittenView | None = None
 ) -> tuple[tuple[logical.Column, ...], tuple[logical.Expression, ...]]:
-    """(columns, expressions) of RETURNING."""
+    """(columns, expressions) of RETURNING; of a written view, clients are told the view's columns."""
     bound: list[Target] = bind_targets(query, targets, "RETURNING")
+    if view is not None and written is not None:
+        shown = [column.reference() for column in written.item.columns]
+        for target in bound:
+            if target.expression in shown:
+                target.table, target.attribute = view.oid, shown.index(target.expression) + 1
     resolve_unknown_targets(query, bound)
     columns = []
     for target in bound:
@@ -86,13 +99,39 @@ class _Insert:
         self.query = query
         self.node = node
         self.binding = query.binding
-        self.table, self.schema = find_target(self.binding, node.relation, "INSERT")
+        relation, self.schema = find_target(self.binding, node.relation)
+        self.view = relation if isinstance(relation, View) else None
+        self.table = base_table(self.binding, relation, "INSERT") if isinstance(relation, View) else relation
+        self.row_ids = new_row_ids(query, self.table)
+        self.written: WrittenView | None = None
+        if self.view is not None:
+            if node.on_conflict is not None:
+                raise unsupported("ON CONFLICT on a view", position=node.on_conflict.position or None)
+            self.written = view_target(
+                query,
+                self.view,
+                _written_name(node.relation, node.alias),
+                self.schema if node.alias is None else None,
+                "INSERT",
+                self.row_ids,
+                self._row_item,
+            )
         self.columns = self._target_columns()
         # Hidden until RETURNING: naming the table in VALUES is an «invalid reference», not a missing table.
         RowSource(query, _written_name(node.relation, node.alias), self.table.columns, self.table)
 
+    def _row_item(self, table: Table, alias: str) -> NamespaceItem:
+        return row_namespace(self.query, alias, table.columns, by_number(table, self.row_ids), None, table)
+
     def _target_columns(self) -> list[tuple[Column, syntax.InsertColumn | None]]:
         live = {column.name: column for column in self.table.columns if not column.dropped}
+        if self.view is not None and self.written is not None:
+            columns, attributes = self.table.columns, self.written.attributes
+            # Columns of the view that are none of the table's keep their place; `_check_width` refuses values for them.
+            live = {
+                column.name: columns[attributes[column.name] - 1] if column.name in attributes else column
+                for column in self.view.columns
+            }
         if not self.node.columns:
             return [(column, None) for column in live.values()]
         chosen: list[tuple[Column, syntax.InsertColumn | None]] = []
@@ -104,7 +143,7 @@ class _Insert:
             if column is None:
                 raise SqlError(
                     "42703",
-                    f'column "{written.name}" of relation "{self.table.name}" does not exist',
+                    f'column "{written.name}" of relation "{(self.view or self.table).name}" does not exist',
                     position=position,
                 )
             if any(column is other for other, _ in chosen):
@@ -133,7 +172,7 @@ class _Insert:
                 continue
             value = values.get(column.number)
             computed.append(default_value(binding, column) if value is None else value)
-        row_ids = new_row_ids(query, self.table)
+        row_ids = self.row_ids
         target = bind_write_target(binding, self.table, row_ids)
         name = _written_name(node.relation, node.alias)
         on_conflict = None
@@ -141,9 +180,13 @@ class _Insert:
             on_conflict = bind_on_conflict(query, node.on_conflict, self.table, name, target)
         shown_schema = self.schema if node.alias is None else None
         query.namespace = [
-            row_namespace(query, name, self.table.columns, by_number(self.table, row_ids), shown_schema, self.table)
+            self.written.item
+            if self.written is not None
+            else row_namespace(
+                query, name, self.table.columns, by_number(self.table, row_ids), shown_schema, self.table
+            )
         ]
-        columns, returning = bind_returning(query, node.returning)
+        columns, returning = bind_returning(query, node.returning, self.view, self.written)
         return logical.Insert(
             columns=columns,
             target=target,
@@ -167,6 +210,10 @@ class _Insert:
                 "INSERT has more target columns than expressions",
                 position=(missing.position or None) if missing is not None else None,
             )
+        if self.view is not None and self.written is not None:
+            names = [item.name for item in self.node.columns] or [column.name for column in self.view.columns]
+            for name in names[:width]:
+                check_writable(self.view, self.written, name, "INSERT")
 
     def _from_values(
         self, rows: Sequence[Sequence[syntax.Expression]]
@@ -264,26 +311,46 @@ def _is_general(select: syntax.Select) -> bool:
 # ── UPDATE, DELETE ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _bind_target_item(query: Query, item: syntax.TableItem, command: str) -> tuple[Table, TableSource, tuple[int, ...]]:
-    table, schema = find_target(query.binding, item.relation, command)
-    row_ids = new_row_ids(query, table)
+@dataclass(slots=True)
+class _Target:
+    """What an UPDATE or DELETE writes; `names` has the columns as the statement calls them."""
+
+    table: Table
+    names: Table
+    source: TableSource
+    row_ids: tuple[int, ...]
+    view: View | None = None
+    written: WrittenView | None = None
+
+
+def _bind_target_item(query: Query, item: syntax.TableItem, command: str) -> _Target:
+    relation, schema = find_target(query.binding, item.relation)
     alias = _written_name(item.relation, item.alias)
-    source, names = table_item(
-        query,
-        table,
-        alias,
-        schema if item.alias is None else None,
-        item.alias,
-        item.position,
-        row_ids,
-    )
-    set_lateral(names, True, False)
-    query.namespace.extend(names)
-    return table, source, row_ids
+    shown_schema = schema if item.alias is None else None
+    if isinstance(relation, Table):
+        row_ids = new_row_ids(query, relation)
+        source, names = table_item(query, relation, alias, shown_schema, item.alias, item.position, row_ids)
+        set_lateral(names, True, False)
+        query.namespace.extend(names)
+        return _Target(relation, relation, source, row_ids)
+    table = base_table(query.binding, relation, command)
+    row_ids = new_row_ids(query, table)
+    made: list[TableSource] = []
+
+    def make(base: Table, base_alias: str) -> NamespaceItem:
+        source, names = table_item(query, base, base_alias, None, None, 0, row_ids)
+        made.append(source)
+        return names[0]
+
+    written = view_target(query, relation, alias, shown_schema, command, row_ids, make)
+    set_lateral([written.item], True, False)
+    query.namespace.append(written.item)
+    names_of = as_named_table(table, relation, written)
+    return _Target(table, names_of, made[0], row_ids, relation, written)
 
 
 def _bind_sources(
-    query: Query, target: TableSource, items: Sequence[syntax.FromItem], where: syntax.Expression | None
+    query: Query, target: _Target, items: Sequence[syntax.FromItem], where: syntax.Expression | None
 ) -> tuple[list[Source], logical.Expression | None]:
     target_names = list(query.namespace)
     query.namespace = []
@@ -295,7 +362,14 @@ def _bind_sources(
     if where is not None:
         with query.clause("WHERE"):
             condition = to_boolean(query.binding, bind(query, where), "WHERE")
-    return [target, *sources], condition
+    if target.written is not None and target.written.condition is not None:
+        restriction = target.written.condition
+        condition = (
+            restriction
+            if condition is None
+            else logical.BooleanOperation(type=oids.BOOL, operator="and", arguments=(restriction, condition))
+        )
+    return [target.source, *sources], condition
 
 
 def _source_plan(sources: Sequence[Source], condition: logical.Expression | None) -> logical.Plan:
@@ -306,13 +380,18 @@ def _source_plan(sources: Sequence[Source], condition: logical.Expression | None
 
 
 def _bind_update(query: Query, node: syntax.Update) -> logical.Plan:
-    table, source, row_ids = _bind_target_item(query, node.target, "UPDATE")
-    sources, condition = _bind_sources(query, source, node.from_, node.where)
-    assigned: Assigned = bind_assignments(query, table, node.assignments)
+    target = _bind_target_item(query, node.target, "UPDATE")
+    source = target.source
+    sources, condition = _bind_sources(query, target, node.from_, node.where)
+    if target.view is not None and target.written is not None:
+        for assignment in node.assignments:
+            for column in assignment.columns:
+                check_writable(target.view, target.written, column.name, "UPDATE")
+    assigned: Assigned = bind_assignments(query, target.names, node.assignments)
     key = source.use(logical.ROW_KEY)
     row = source.use(logical.WHOLE_ROW)
     source.close()
-    columns, returning = bind_returning(query, node.returning)
+    columns, returning = bind_returning(query, node.returning, target.view, target.written)
     plan = _source_plan(sources, condition)
     if assigned.records:
         # The records of (a, b) = (SELECT …) are computed once a row.
@@ -324,7 +403,7 @@ def _bind_update(query: Query, node: syntax.Update) -> logical.Plan:
         )
     return logical.Update(
         columns=columns,
-        target=bind_write_target(query.binding, table, row_ids),
+        target=bind_write_target(query.binding, target.table, target.row_ids),
         source=plan,
         key_id=key.id,
         row_id=row.id,
@@ -334,15 +413,16 @@ def _bind_update(query: Query, node: syntax.Update) -> logical.Plan:
 
 
 def _bind_delete(query: Query, node: syntax.Delete) -> logical.Plan:
-    table, source, row_ids = _bind_target_item(query, node.target, "DELETE")
-    sources, condition = _bind_sources(query, source, node.using, node.where)
+    target = _bind_target_item(query, node.target, "DELETE")
+    source = target.source
+    sources, condition = _bind_sources(query, target, node.using, node.where)
     key = source.use(logical.ROW_KEY)
     row = source.use(logical.WHOLE_ROW)
     source.close()
-    columns, returning = bind_returning(query, node.returning)
+    columns, returning = bind_returning(query, node.returning, target.view, target.written)
     return logical.Delete(
         columns=columns,
-        target=bind_write_target(query.binding, table, row_ids),
+        target=bind_write_target(query.binding, target.table, target.row_ids),
         source=_source_plan(sources, condition),
         key_id=key.id,
         row_id=row.id,

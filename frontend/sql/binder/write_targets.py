@@ -6,7 +6,7 @@ the column has no value.
 
 from __future__ import annotations
 
-from frontend.errors import SqlError, unsupported
+from frontend.errors import SqlError
 from frontend.sql import logical, syntax
 from frontend.sql.binder.coercion import coerce
 from frontend.sql.binder.from_items import find_relation
@@ -17,15 +17,15 @@ from frontend.types import oids
 from storage.catalog import Column, Constraint, Index, KeyPart, Sequence, Table, View
 
 
-def find_target(binding: StatementBinding, node: syntax.RelationName, command: str) -> tuple[Table, str]:
-    """The table that a statement writes, and its schema's name. Other kinds of relations are refused."""
+def find_target(binding: StatementBinding, node: syntax.RelationName) -> tuple[Table | View, str]:
+    """The table or view that a statement writes, and its schema's name. Other kinds of relations are refused."""
     relation, schema = find_relation(binding, node)
     if isinstance(relation, Table):
         binding.use_relation(relation.oid, relation.version)
         return relation, schema
     position = node.position or None
     if isinstance(relation, View):
-        raise unsupported(f"{command} on a view", position=position)
+        return relation, schema
     if isinstance(relation, Sequence):
         raise SqlError("42809", f'cannot change sequence "{relation.name}"')
     if isinstance(relation, Index):

@@ -23,6 +23,9 @@ create schema s2;
 create table s2.t (id int, other text);
 create table s2.only2 (k int);
 create view vt as select id, a + 1 as a1, s from t where a > 1;
+create view vt2 as select id as key, s as label from vt where s <> 'x';
+create view vd as select distinct a from t;
+create view vj as select t.id from t, u;
 create view vv as select vt.a1, count(*) as n from vt group by vt.a1;
 """
 
@@ -900,4 +903,33 @@ delete from u where x
 delete from u where exists (select 1 from t where t.id = u.id)
 with d as (delete from u returning x) update t set a = d.x from d where t.id = d.x returning t.id
 with n as (insert into u (x) values (1) returning id) update t set a = 1 from n where n.id = t.id
+"""
+
+VIEWS = """
+insert into vt (id, s) values (1, 'x') returning *
+insert into vt values (1)
+insert into vt (id, a1) values (1, 2)
+insert into vt (id, nope) values (1, 2)
+insert into vt2 (key, label) values ($1, $2) returning label
+insert into vt2 values (1, 'x')
+insert into vt2 values (1, 'x', 3)
+insert into vt2 select id, s from t
+insert into vd values (1)
+insert into vj values (1)
+insert into vv values (1)
+update vt set s = 'y' where a1 = $1 returning a1, s
+update vt set a1 = 5
+update vt set a = 5
+update vt as k set s = k.s || 'x' where k.id = 5
+update vt2 set label = upper(label), key = key + 1 where key > 3 returning *
+update vt2 set label = u.y from u where u.id = key
+update vt2 set key = 'x'::text
+update vt2 set id = 5
+update vd set a = 1
+update vj set id = 1
+delete from vt where a1 > 3 returning id
+delete from vt2 using u where u.id = key
+delete from vd
+delete from vj where id = 1
+delete from vv
 """

@@ -37,6 +37,7 @@ CHAPTERS = {
     "with": binder_statements.WITH,
     "parameters": binder_statements.PARAMETERS,
     "modification": binder_statements.MODIFICATION,
+    "views": binder_statements.VIEWS,
 }
 CASES = [
     pytest.param(statement, id=f"{chapter}-{number}")
