@@ -86,6 +86,9 @@ SQL_NAMES: dict[int, str] = {
     1562: "bit varying",
 }
 
+# "character" and "bit" without a length mean a length of 1, so these types of any length have names of their own.
+_LENGTH_ONE_BY_DEFAULT = {oids.BPCHAR: "bpchar", 1560: '"bit"'}
+
 _ALIASES: dict[str, int] = {
     "int": oids.INT4,
     "integer": oids.INT4,
@@ -203,8 +206,8 @@ def format_type(oid: int, typmod: int | None = None) -> str:
     if is_array(oid):
         return format_type(fact.element, typmod) + "[]"
     modified = typmod is not None and typmod >= 0
-    if oid == oids.BPCHAR and typmod is not None and not modified:
-        return "bpchar"  # "character" without a length would mean character(1)
+    if oid in _LENGTH_ONE_BY_DEFAULT and typmod is not None and not modified:
+        return _LENGTH_ONE_BY_DEFAULT[oid]
     name = SQL_NAMES.get(oid, fact.name)
     if not modified:
         return name
