@@ -59,9 +59,11 @@ def by_number(table: Table, row_ids: tuple[int, ...]) -> dict[int, int]:
 
 def bind_write_target(binding: StatementBinding, table: Table, row_ids: tuple[int, ...]) -> logical.WriteTarget:
     """The table's rules over a row with these column ids. Its stored texts are bound without the statement's names."""
+    ids = by_number(table, row_ids)
+    owners = {identifier: binding.owners.get(identifier) for identifier in ids.values()}
+    provenance = {identifier: binding.provenance.get(identifier) for identifier in ids.values()}
     with binding.inside_view(table.name):
         query = Query(binding)
-        ids = by_number(table, row_ids)
         query.namespace.append(row_namespace(query, table.name, table.columns, ids))
         generated = []
         for column in table.columns:
@@ -76,6 +78,9 @@ def bind_write_target(binding: StatementBinding, table: Table, row_ids: tuple[in
             if constraint.kind == "c" and constraint.expression is not None
         ]
         indexes = [_bind_index(query, table, index, ids) for index in binding.catalog.indexes_of(table)]
+    # The row belongs to the statement, not to the level that its rules were bound at.
+    binding.owners.update({identifier: owner for identifier, owner in owners.items() if owner is not None})
+    binding.provenance.update({identifier: origin for identifier, origin in provenance.items() if origin is not None})
     referencing: list[tuple[Table, Constraint]] = []
     for oid in table.referenced_by:
         other = binding.catalog.table(oid)

@@ -908,6 +908,10 @@ with n as (insert into u (x) values (1) returning id) update t set a = 1 from n 
 VIEWS = """
 insert into vt (id, s) values (1, 'x') returning *
 insert into vt values (1)
+insert into vt (id) values (1) returning (select sum(vt.id))
+insert into vt (id) values (1) returning nope
+insert into u (x) values (1) returning (select sum(u.x))
+update u set x = 1 returning (select max(u.x) from t)
 insert into vt (id, a1) values (1, 2)
 insert into vt (id, nope) values (1, 2)
 insert into vt2 (key, label) values ($1, $2) returning label
