@@ -446,9 +446,9 @@ class _WriterSource:
         encode = self.module.bind(encode_row, "encode_row")
         low, high = prefix(self.storage, 0), successor(prefix(self.storage, 0))
         function = self._function("insert_many", ["transaction", "rows", "context=None"])
-        last_key = self.module.bind(partial(_last_key, low, high), "last_key")
+        last_key = self.module.bind(_LastKey(low, high), "last_key")
         if self.table.row_key or any(bound.index.unique for bound in self.writer.secondary):
-            function.line(f"last = {last_key}(transaction)")
+            function.line(f"last = {last_key}.find(transaction)")
             function.line("empty = not last")
         function.line("writes = transaction.writes; get = transaction.get; entries = {}")
         with function.block("for row in rows:"):
@@ -480,6 +480,8 @@ class _WriterSource:
             function.line("put = transaction.put")
             function.line("for key, (value, kind) in entries.items(): put(key, value, kind)")
         function.line("else: transaction.put_new(entries)")
+        if self.table.row_key or any(bound.index.unique for bound in self.writer.secondary):
+            function.line(f"{last_key}.note(transaction, last)")
         function.finish("len(rows)")
 
     # ── deleting and updating ──────────────────────────────────────────────────────────────────────────────────────
@@ -570,6 +572,26 @@ class _WriterSource:
             return str(UPDATE)
         same = " and ".join([f"old[{number - 1}] == new[{number - 1}]" for number in watched])
         return f"{UPDATE} if {same} else {KEY_UPDATE}"
+
+
+class _LastKey:
+    """The greatest row key of a table, as a transaction sees it; remembered between the batches of one COPY."""
+
+    def __init__(self, low: bytes, high: bytes) -> None:
+        self._low = low
+        self._high = high
+        self._known = (0, 0, b"")
+
+    def find(self, transaction: Transaction) -> bytes:
+        """b"" where the table is empty."""
+        txid, writes, last = self._known
+        if txid == transaction.txid and writes == len(transaction.writes):
+            return last
+        return _last_key(self._low, self._high, transaction)
+
+    def note(self, transaction: Transaction, last: bytes) -> None:
+        """Holds until the transaction writes something else."""
+        self._known = (transaction.txid, len(transaction.writes), last)
 
 
 def _last_key(low: bytes, high: bytes, transaction: Transaction) -> bytes:

@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 EMPTY: list[Any] = []
-SORT_RUN = 16_384  # rows sorted at one go: 3 to 8 ms
+SORT_RUN = 4096  # rows sorted at one go: 1 to 3 ms
 MERGE_CHUNK = 512
 MEMO_ENTRIES_MAX = 10_000
 
