@@ -1,10 +1,12 @@
-"""A `Context` for tests of types and functions: fixed times, settings in a dictionary, no catalog."""
+"""A `Context` for tests of types and functions: fixed times, settings in a dictionary, an empty catalog."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 from typing import Any
+
+from storage.catalog import Catalog
 
 MICROSECONDS_NOW = 650_000_000_000_000  # 2020-08-06 …, any fixed moment will do
 
@@ -29,7 +31,7 @@ class FakeContext:
         self.bytea_output = "hex"
         self.settings: dict[str, str] = {}
         self.notices: list[tuple[str, str]] = []
-        self.catalog: Any = None
+        self.catalog = Catalog({}, 0)
         for name, value in settings.items():
             setattr(self, name, value)
 

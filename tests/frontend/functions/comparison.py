@@ -20,6 +20,7 @@ from frontend.functions import catalogue
 from frontend.functions.registry import AGGREGATES, SCALARS, SET_RETURNING
 from frontend.types import oids
 from frontend.types.registry import type_by_name, type_by_oid
+from storage.catalog import Catalog
 
 Argument = str | tuple[str, str | None] | None  # text in the declared type; (type, text) for polymorphic arguments
 Outcome = str | tuple[str, str] | None | list[Any]
@@ -38,6 +39,7 @@ class SessionDouble:
     interval_style = "postgres"
     extra_float_digits = 1
     bytea_output = "hex"
+    catalog = Catalog({}, 0)
 
     def __init__(self) -> None:
         self.random = random.Random(1)
