@@ -71,7 +71,7 @@ def expression_text(context: Context, text: str) -> str:
 # ── constraints ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def constraint_definition(context: Context, table: Table, constraint: Constraint) -> str:
+def constraint_definition(context: Context, table: Table, constraint: Constraint, *, readable: bool = False) -> str:
     """pg_get_constraintdef."""
     catalog = context.catalog
     match constraint.kind:
@@ -86,7 +86,8 @@ def constraint_definition(context: Context, table: Table, constraint: Constraint
             if isinstance(index, Index) and index.options:
                 text += f" WITH ({_options(index.options)})"
         case "c":
-            text = f"CHECK ({parenthesised(expression_text(context, constraint.expression or ''))})"
+            condition = parenthesised(expression_text(context, constraint.expression or ""))
+            text = f"CHECK ({pretty(condition) if readable else condition})"
             if constraint.no_inherit:
                 text += " NO INHERIT"
         case _:
@@ -115,6 +116,14 @@ def constraint_definition(context: Context, table: Table, constraint: Constraint
 def parenthesised(text: str) -> str:
     """The expression in one pair of parentheses of its own."""
     return text if _is_parenthesised(text) else f"({text})"
+
+
+def pretty(text: str) -> str:
+    """A stored expression with parentheses that only make precedence plain left out, as PostgreSQL's pretty-printing does."""
+    from frontend.sql.binder.table_expressions import parse_stored
+    from frontend.sql.deparse import deparse_expression
+
+    return deparse_expression(parse_stored(text), pretty=True)
 
 
 def _is_parenthesised(text: str) -> bool:
@@ -194,14 +203,15 @@ def index_definition(context: Context, index: Index, *, qualified: bool = True) 
     if index.options:
         text += f" WITH ({_options(index.options)})"
     if index.predicate is not None:
-        text += f" WHERE {parenthesised(expression_text(context, index.predicate))}"
+        condition = parenthesised(expression_text(context, index.predicate))
+        text += f" WHERE {condition if qualified else pretty(condition)}"
     return text
 
 
 # ── views ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def view_definition(context: Context, view: View) -> str:
+def view_definition(context: Context, view: View, *, readable: bool = False) -> str:
     """pg_get_viewdef: the query, with schemas only where the search path needs them, and a semicolon."""
     from frontend.sql.ddl.stored_text import parse_view, walk
     from frontend.sql.deparse import deparse_query
@@ -215,7 +225,7 @@ def view_definition(context: Context, view: View) -> str:
             found = None if schema is None else catalog.relation(schema.oid, node.relation.name)
             if (found is not None and is_visible(context, found)) or node.relation.schema == "pg_catalog":
                 node.relation.schema = None
-    return expression_text(context, f" {deparse_query(query)};")
+    return expression_text(context, f" {deparse_query(query, pretty=readable).strip()};")
 
 
 def acl_texts(catalog: Catalog, acl: Items[tuple[int, int, str]] | None) -> list[str] | None:

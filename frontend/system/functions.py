@@ -28,7 +28,7 @@ def pg_get_constraintdef(context: Context, oid: int, pretty: bool = False) -> st
         if isinstance(item, Table):
             for constraint in item.constraints:
                 if constraint.oid == oid:
-                    return definitions.constraint_definition(context, item, constraint)
+                    return definitions.constraint_definition(context, item, constraint, readable=pretty)
     return None
 
 
@@ -48,25 +48,26 @@ def pg_get_indexdef_column(context: Context, oid: int, column: int, pretty: bool
     return definitions.index_definition(context, item, qualified=not pretty)
 
 
-def _view(context: Context, oid: int) -> str | None:
+def _view(context: Context, oid: int, pretty: object) -> str | None:
     item = context.catalog.objects.get(oid)
-    return definitions.view_definition(context, item) if isinstance(item, View) else None
+    return definitions.view_definition(context, item, readable=bool(pretty)) if isinstance(item, View) else None
 
 
 @scalar("pg_get_viewdef(oid)", "pg_get_viewdef(oid,bool)", "pg_get_viewdef(oid,int4)", context=True)
 def pg_get_viewdef(context: Context, oid: int, pretty: object = False) -> str | None:
-    return _view(context, oid)
+    return _view(context, oid, pretty)
 
 
 @scalar("pg_get_viewdef(text)", "pg_get_viewdef(text,bool)", context=True)
 def pg_get_viewdef_by_name(context: Context, name: str, pretty: bool = False) -> str | None:
-    return _view(context, object_names.relation_from_text(name, context))
+    return _view(context, object_names.relation_from_text(name, context), pretty)
 
 
 @scalar("pg_get_expr(pg_node_tree,oid)", "pg_get_expr(pg_node_tree,oid,bool)", context=True)
 def pg_get_expr(context: Context, text: str, relation: int, pretty: bool = False) -> str:
     """The catalogue keeps SQL text where PostgreSQL keeps a tree; what remains is to drop schemas that are not needed."""
-    return definitions.expression_text(context, text)
+    shown = definitions.expression_text(context, text)
+    return definitions.pretty(shown) if pretty else shown
 
 
 @scalar("pg_get_ruledef(oid)", "pg_get_ruledef(oid,bool)", context=True)

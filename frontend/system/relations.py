@@ -18,6 +18,7 @@ from storage.catalog import (
     BOOTSTRAP_ROLE_OID,
     INFORMATION_SCHEMA_OID,
     PG_CATALOG_OID,
+    PUBLIC_OID,
     SYS_SCHEMA_OID,
     Catalog,
     Column,
@@ -467,7 +468,8 @@ def _pg_namespace(context: Context) -> Iterator[Row]:
     yield (SYS_SCHEMA_OID, "sys", BOOTSTRAP_ROLE_OID, usage)
     for item in context.catalog.objects.values():
         if isinstance(item, Schema):
-            yield (item.oid, item.name, item.owner, acl_texts(context.catalog, item.acl))
+            acl = acl_texts(context.catalog, item.acl)
+            yield (item.oid, item.name, item.owner, usage if acl is None and item.oid == PUBLIC_OID else acl)
 
 
 @rows_of("pg_catalog", "pg_description")

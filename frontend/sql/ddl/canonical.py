@@ -13,6 +13,7 @@ from decimal import Decimal
 from frontend.functions.catalogue import proc_by_oid
 from frontend.sql import logical, syntax
 from frontend.sql.deparse import deparse_expression, quote_identifier, quote_literal
+from frontend.system.definitions import parenthesised
 from frontend.types import oids
 from frontend.types.registry import format_type
 from storage.catalog import Catalog, Role, Schema
@@ -60,7 +61,11 @@ class _Printer:
         self.case_values: list[str] = []
 
     def top(self, node: logical.Expression) -> str:
-        """The whole expression; an implicit conversion of it is not shown."""
+        """The whole expression; an implicit conversion of it is not shown (those of operands and arguments are)."""
+        while (isinstance(node, logical.Cast) and node.implicit) or (
+            isinstance(node, logical.ApplyTypmod) and not node.explicit
+        ):
+            node = node.operand
         return self.text(node)
 
     def text(self, node: logical.Expression) -> str:
@@ -71,11 +76,11 @@ class _Printer:
                 return quote_identifier(self.columns[identifier])
             case logical.Call():
                 return self.call(node)
-            case logical.Cast(operand=operand, implicit=implicit):
-                return self.text(operand) if implicit else self.cast(operand, node.type, node.typmod)
-            case logical.ApplyTypmod(operand=operand, explicit=explicit):
-                inner = operand.operand if isinstance(operand, logical.Cast) and not operand.implicit else operand
-                return self.cast(inner, node.type, node.typmod) if explicit else self.text(operand)
+            case logical.Cast(operand=operand):
+                return self.cast(operand, node.type, node.typmod)
+            case logical.ApplyTypmod(operand=operand):
+                inner = operand.operand if isinstance(operand, logical.Cast) else operand
+                return self.cast(inner, node.type, node.typmod)
             case logical.BooleanOperation(operator=operator, arguments=arguments):
                 return "(" + f" {operator.upper()} ".join(self.text(item) for item in arguments) + ")"
             case logical.Not(operand=operand):
@@ -111,12 +116,7 @@ class _Printer:
     def cast(self, operand: logical.Expression, type_oid: int, typmod: int) -> str:
         if type_oid >= 16384:
             raise _NotPrinted
-        text = self.text(operand)
-        if not isinstance(operand, logical.ColumnRef | logical.Constant) or "::" in text:
-            text = text if text.startswith("(") and text.endswith(")") else f"({text})"
-        elif text.startswith("-"):
-            text = f"({text})"
-        return f"{text}::{format_type(type_oid, typmod)}"
+        return f"{parenthesised(self.text(operand))}::{format_type(type_oid, typmod)}"
 
     def in_list(self, node: logical.InList) -> str:
         """x IN (…) is x = ANY (ARRAY[…]), x NOT IN (…) is x <> ALL (ARRAY[…])."""

@@ -168,6 +168,7 @@ class TestSession:
         bound = bind(statement, self.catalog, self.context.search_path, (), system_registry, self.context)
         transaction = self.transaction
         transaction.depend(bound.relations)
+        self.column_names = [column.name for column in bound.columns]
         compiled = compile_statement(bound, self.catalog, Statistics(self.node.view))
         state = ExecutionState(transaction, (), self.context)
         rows = [row for batch in compiled.run(state) for row in batch]
