@@ -435,7 +435,7 @@ def _real_power(base: Decimal, exponent: Decimal, is_whole: bool) -> Decimal:
     scale = _clamp_scale(SIGNIFICANT_DIGITS_MIN - int(decimal_weight), scale_of(base), scale_of(exponent))
     context = _precise(int(abs(decimal_weight)) + scale + 20)
     result = context.exp(context.multiply(context.ln(magnitude), exponent))
-    if base < 0 and is_whole and exponent % 2:
+    if base < 0 and is_whole and EXACT.remainder(exponent, Decimal(2)):
         result = result.copy_negate()
     return _finish(round_to_scale(result, scale))
 
