@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from frontend.context import Context
 from frontend.errors import SqlError
 from frontend.functions.numeric_division import EXACT
-from frontend.functions.registry import scalar
+from frontend.functions.registry import scalar, set_returning
 from frontend.types import oids
 from frontend.types.arrays import dimensions, flatten
 from frontend.types.datetime import Interval
@@ -248,6 +249,12 @@ def pg_input_error_info(context: Context, text: str, type_text: str) -> tuple[st
     if error is None:
         return (None, None, None, None)
     return (error.message, error.detail, error.hint, error.sqlstate)
+
+
+@set_returning("pg_input_error_info(text,text)", context=True)
+def pg_input_error_row(context: Context, text: str, type_text: str) -> Iterable[tuple[str | None, ...]]:
+    """The same in FROM."""
+    return (pg_input_error_info(context, text, type_text),)
 
 
 @scalar("num_nulls(any)")

@@ -126,6 +126,11 @@ def _make_populate(prefix: str, extra: str) -> None:
         for values in _rows(context, document, columns, base, f"{prefix}_populate_recordset"):
             yield _record(columns, values)
 
+    def populated_row(*arguments: Any, **types: Any) -> Iterable[tuple[Any, ...]]:
+        row = populate_record(*arguments, **types)
+        return () if row is None else (row,)
+
+    set_returning(f"{prefix}_populate_record(anyelement,{prefix}{extra})", context=True, typed=True)(populated_row)
     scalar(f"{prefix}_populate_record(anyelement,{prefix}{extra})", context=True, typed=True)(populate_record)
     set_returning(f"{prefix}_populate_recordset(anyelement,{prefix}{extra})", context=True, typed=True)(
         populate_recordset

@@ -118,7 +118,8 @@ class SetReturningImplementation:
     """`call` yields the rows: values, or tuples where the function has several result columns.
 
     With `columns` it also gets `columns`, a tuple of (name, type OID, typmod) of the row that the call's column definition
-    list describes: functions that return "record". Those that return one record (json_to_record) are here, too, and yield it.
+    list describes: functions that return "record". Functions that return one record (json_to_record) are here, too, for use in
+    FROM, and yield it.
     """
 
     call: Callable[..., Iterable[Any]]

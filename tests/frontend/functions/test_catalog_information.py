@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import cast
 
+import msgspec
 import pytest
 
 from frontend.context import Context
 from frontend.errors import SqlError
-from frontend.functions import catalog_information, information
+from frontend.functions import catalog_information, information, load
+from frontend.functions.registry import SCALARS
 from frontend.system.registry import VirtualRelation
-from storage.catalog import PUBLIC_OID, CatalogObject, Column, Schema, Table, bootstrap_catalog
+from storage.catalog import PUBLIC_OID, CatalogObject, Column, Role, Schema, Table, bootstrap_catalog
 from tests.frontend.functions.comparison import SessionDouble
 
 
@@ -26,7 +28,7 @@ def _context(search_path: tuple[str, ...] = ("pg_catalog", "front", "public")) -
         20002: Table(oid=20002, name="t", schema=20000, storage=1001, columns=(column,)),
         20003: Table(oid=20003, name="pg_class", schema=PUBLIC_OID, storage=1002, columns=(column,)),
     }
-    session.catalog = bootstrap_catalog().replace(changed, 1)  # type: ignore[attr-defined]
+    session.catalog = bootstrap_catalog().replace(changed, 1)
     session.search_path = search_path  # type: ignore[assignment]
     return cast(Context, session)
 
@@ -71,3 +73,41 @@ def test_session() -> None:
         information.current_setting(context, "nope")
     assert information.set_config(context, "x.y", "1", False) == "1"
     assert information.current_setting(context, "x.y") == "1"
+
+
+def test_privileges() -> None:
+    load()
+    session = _context()
+    catalog = session.catalog
+    changed: dict[int, CatalogObject | None] = {
+        30000: Role(oid=30000, name="group"),
+        30001: Role(oid=30001, name="member", member_of=((30000, False),)),
+        30002: Role(oid=30002, name="stranger"),
+        20001: msgspec.structs.replace(catalog.table(20001), acl=((30000, 10, "rw*"),)),
+    }
+    cast(SessionDouble, session).catalog = catalog.replace(changed, 2)
+    ask = SCALARS["has_table_privilege(name,oid,text)"].call
+    assert ask(session, "member", 20001, "SELECT") is True
+    assert ask(session, "member", 20001, "INSERT, update with grant option") is True
+    assert ask(session, "member", 20001, "SELECT WITH GRANT OPTION") is False
+    assert ask(session, "stranger", 20001, "SELECT") is False
+    assert ask(session, "stranger", 1259, "SELECT") is True
+    assert ask(session, "postgres", 20001, "DELETE") is True
+    assert ask(session, "member", 4242, "SELECT") is None
+    with pytest.raises(SqlError, match='role "nobody" does not exist'):
+        ask(session, "nobody", 20001, "SELECT")
+    with pytest.raises(SqlError, match='unrecognized privilege type: "FLY"'):
+        ask(session, "member", 20001, "FLY")
+    schema = SCALARS["has_schema_privilege(name,text,text)"].call
+    assert schema(session, "stranger", "public", "USAGE") is True
+    assert schema(session, "stranger", "public", "CREATE") is False
+    assert schema(session, "stranger", "front", "USAGE") is False
+    assert SCALARS["has_database_privilege(name,text,text)"].call(session, "stranger", "postgres", "CONNECT") is True
+    column = SCALARS["has_column_privilege(name,oid,text,text)"].call
+    assert column(session, "member", 20001, "id", "SELECT") is True
+    with pytest.raises(SqlError, match='column "zz" of relation "t" does not exist'):
+        column(session, "member", 20001, "zz", "SELECT")
+    has_role = SCALARS["pg_has_role(name,name,text)"].call
+    assert has_role(session, "member", "group", "USAGE") is True
+    assert has_role(session, "stranger", "group", "MEMBER") is False
+    assert has_role(session, "member", "group", "MEMBER WITH ADMIN OPTION") is False
