@@ -139,35 +139,37 @@ class Gateway:
             self.prepared_plans.put(key, found)
         return found
 
-    def plan_text(self, session: Session, parsed: Parsed) -> tuple[PlannedStatement, Sequence[Any]]:
-        """The plan of an unprepared statement and its literals as parameters."""
-        key, literals = fingerprint(parsed.source)
+    def plan_text(self, session: Session, parsed: Parsed, whole: str | None) -> tuple[PlannedStatement, Sequence[Any]]:
+        """The plan of an unprepared statement and its literals as parameters.
+
+        Args:
+            whole: the whole text where the statement is alone in it, else None.
+        """
+        text = parsed.source if whole is None else whole
+        key, values = fingerprint(text)
+        literals: Sequence[Any] = values or ()
         scope = session.scope()
-        if literals is None:
-            literals = []
         found = self.plans.get((key, scope))
         if found is not None and found.fixed:
             found = self.plans.get((key, scope, found.fixed_values(literals)))
         try:
             if found is None:
-                found = self._plan_lifted(session, parsed, key, scope, literals)
+                found = self._plan_lifted(session, text, key, scope, literals)
             return found.planned, found.parameters(literals, session.context)
         except SqlError as error:
-            if error.position and parsed.position > 1 and not getattr(error, "placed", False):
+            if error.position and whole is None:
                 error.position += parsed.position - 1
             raise
 
-    def _plan_lifted(
-        self, session: Session, parsed: Parsed, key: str, scope: int, literals: Sequence[Any]
-    ) -> LiftedPlan:
-        again = parse(parsed.source, lift=True)[0]
+    def _plan_lifted(self, session: Session, text: str, key: str, scope: int, literals: Sequence[Any]) -> LiftedPlan:
+        again = parse(text, lift=True)[0]
         if again.lifted is None:
-            return LiftedPlan(self._plan(session, parsed.statement, (), lifted=False), (), ())
+            return LiftedPlan(self._plan(session, again.statement, (), lifted=False), (), ())
         try:
             planned = self._plan(session, again.statement, (), lifted=True)
         except SqlError:
             # Where the tree must know a literal's value, and for errors at the right position: the text as it is.
-            planned = self._plan(session, parsed.statement, (), lifted=False)
+            planned = self._plan(session, parse(text)[0].statement, (), lifted=False)
             again.fixed = list(range(len(literals)))
         lifted = LiftedPlan(planned, again.lifted, again.fixed)
         if lifted.fixed:

@@ -329,7 +329,7 @@ class Session:
             self._refuse_when_failed(statement.statement)
             self._begin_timed_statement()
             self.block.implicit_several = several and self.transaction_status == "I"
-            tag = yield from self._run_statement(statement)
+            tag = yield from self._run_statement(statement, None if several else sql)
             if self.transaction_status == "I" and (last or self.block.ended):
                 yield from self.commit()
             self.block.ended = False
@@ -345,11 +345,13 @@ class Session:
         self.context.begin_statement(self.transaction_status != "I" or self.transaction is not None)
         self.tasks.deadline = perf_counter() + self._statement_timeout_s if self._statement_timeout_s else 0.0
 
-    def _run_statement(self, parsed: Parsed) -> Generator[Signal, None, bytes]:
-        """Run one statement of a simple query, sending its rows; returns its CommandComplete."""
+    def _run_statement(self, parsed: Parsed, whole: str | None) -> Generator[Signal, None, bytes]:
+        """Run one statement of a simple query, sending its rows; returns its CommandComplete.
+
+        `whole` is the message's text where it holds nothing else: what `query` looks plans up by."""
         node, text = parsed.statement, parsed.source
         if isinstance(node, PLANNABLE):
-            planned, parameters = self.gateway.plan_text(self, parsed)
+            planned, parameters = self.gateway.plan_text(self, parsed, whole)
             return (yield from self._stream(planned, parameters))
         if isinstance(node, syntax_commands.Copy):
             return (yield from commands.run_copy(self, node))
