@@ -32,12 +32,15 @@ def _after_space(text: str, place: int) -> int:
     return found.end()
 
 
+_KINDS = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
+
+
 def kind_of(text: str) -> str:
     """object, array, string, number, boolean or null: what json_typeof says."""
-    first = text[_after_space(text, 0)]
-    return {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}.get(
-        first, "number"
-    )
+    first = text[0]
+    if first in " \t\n\r":
+        first = text[_after_space(text, 0)]
+    return _KINDS.get(first, "number")
 
 
 def members(text: str) -> Iterator[tuple[str, Span]]:
@@ -67,17 +70,34 @@ def elements(text: str) -> Iterator[Span]:
 def member(text: str, key: str, *, unique: bool) -> str | None:
     """The value of a key in an object, None where there is none or the text is no object.
 
-    Of several members with one key the last counts; `unique` (jsonb) allows to stop at the first.
+    Of several members with one key the last counts. `unique` says that the text is jsonb's: keys are unique, and the
+    separators are canonical, so that nothing but strings and values has to be scanned.
     """
+    if unique:
+        return _canonical_member(text, key)
     if kind_of(text) != "object":
         return None
     found: str | None = None
     for name, (start, end) in members(text):
         if name == key:
             found = text[start:end]
-            if unique:
-                break
     return found
+
+
+def _canonical_member(text: str, key: str) -> str | None:
+    if text[0] != "{":
+        return None
+    place = 1
+    while text[place] != "}":
+        name, place = scanstring(text, place + 1, False)
+        place += 2  # ": "
+        _, end = _skip(text, place)
+        if name == key:
+            return text[place:end]
+        if text[end] == "}":
+            return None
+        place = end + 2  # ", "
+    return None
 
 
 def element(text: str, index: int) -> str | None:
