@@ -164,10 +164,8 @@ class Removal:
                     yield from self._default_users(relation)
                 if isinstance(relation, Table | View):
                     yield from self._row_type_users(relation)
-            case "constraint":
-                constraint = self._constraint(item)
-                if constraint.kind in "pu":
-                    yield from self._foreign_keys_on(self.catalog.table(item.oid), constraint.index)
+                if isinstance(relation, Index):
+                    yield from self._foreign_keys_on(self.catalog.table(relation.table), relation.oid)
             case "column":
                 table = objects[item.oid]
                 for other in objects.values():

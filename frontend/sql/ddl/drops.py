@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frontend.errors import SqlError, unsupported
+from frontend.sql.binder.types import Types
 from frontend.sql.ddl import names
 from frontend.sql.ddl.dependencies import Doomed, Removal
 from frontend.sql.ddl.sequence_definitions import is_identity
@@ -13,6 +14,7 @@ from storage.catalog import Index, Relation, Sequence, Table, View
 
 if TYPE_CHECKING:
     from frontend.sql import syntax_commands
+    from frontend.sql.syntax import TypeName
     from frontend.sql.ddl.environment import DdlEnvironment, Steps
 
 _KINDS: dict[str, type[Relation]] = {"table": Table, "view": View, "index": Index, "sequence": Sequence}
@@ -48,9 +50,16 @@ def drop(environment: DdlEnvironment, node: syntax_commands.Drop) -> Steps:
     if node.functions:
         for function in node.functions:
             name = ".".join(function.names)
+            if function.arguments is None:
+                if not node.if_exists:
+                    raise SqlError("42883", f'could not find a {node.kind} named "{name}"')
+                environment.context.notice("00000", f"{node.kind} {name}() does not exist, skipping")
+                continue
+            types = ",".join(".".join(item.names) + "[]" * len(item.dimensions) for item in function.arguments)
             if not node.if_exists:
-                raise SqlError("42883", f'could not find a {node.kind} named "{name}"')
-            environment.context.notice("00000", f"{node.kind} {name}() does not exist, skipping")
+                shown = ", ".join(_type_text(environment, item) for item in function.arguments)
+                raise SqlError("42883", f"{node.kind} {name}({shown}) does not exist")
+            environment.context.notice("00000", f"{node.kind} {name}({types}) does not exist, skipping")
         return tag
     if node.kind in ("trigger", "rule", "policy"):
         _drop_table_part(environment, node)
@@ -65,6 +74,11 @@ def drop(environment: DdlEnvironment, node: syntax_commands.Drop) -> Steps:
         environment.context.notice("00000", f'{described} "{".".join(parts)}" does not exist, skipping')
     return tag
     yield []
+
+
+def _type_text(environment: DdlEnvironment, node: TypeName) -> str:
+    types = Types(environment.draft.catalog)
+    return types.name(types.resolve(node, environment.context.search_path)[0])
 
 
 def _drop_table_part(environment: DdlEnvironment, node: syntax_commands.Drop) -> None:
@@ -113,8 +127,6 @@ def _drop_relations(environment: DdlEnvironment, node: syntax_commands.Drop) -> 
             continue
         if not isinstance(found, kind):
             actual = names.kind_name(found)
-            article = "an" if actual == "index" else "a"
-            del article
             raise SqlError(
                 "42809",
                 str(names.not_a(found, node.kind)),

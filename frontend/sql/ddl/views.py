@@ -33,14 +33,14 @@ def create_view(environment: DdlEnvironment, node: syntax_commands.CreateView) -
     if node.recursive:
         raise unsupported("CREATE RECURSIVE VIEW", hint="Use WITH RECURSIVE in the view's query.")
     schema = names.creation_schema(environment, node.relation)
+    query = expressions.bind_view(environment, node.query)
+    if len(node.columns) > len(query.columns):
+        raise SqlError("42601", "CREATE VIEW specifies more column names than columns")
     old = environment.draft.catalog.relation(schema.oid, node.relation.name)
     if old is not None and not node.replace:
         raise names.duplicate_relation(node.relation.name)
     if old is not None and not isinstance(old, View):
         raise names.not_a(old, "view")
-    query = expressions.bind_view(environment, node.query)
-    if len(node.columns) > len(query.columns):
-        raise SqlError("42601", "CREATE VIEW specifies more column names than columns")
     columns = _columns(environment, node, query)
     options = checked_options(node.options, VIEW_OPTIONS)
     check_option = node.check_option or options.pop("check_option", "")
