@@ -110,6 +110,10 @@ class SessionInformation:
         high = keys.prefix(storage_id + 1, 0) if index_id is None else keys.successor(low)
         return self._session.gateway.view.approximate_bytes(low, high)
 
+    def sequence_position(self, sequence: Sequence) -> tuple[int, bool]:
+        """last_value and is_called, as this node knows them."""
+        return self._session.gateway.sequences.position(sequence)
+
     def sequence_last_value(self, sequence: Sequence) -> int | None:
         """The last value that any session may have been given; None before the first."""
         return self._session.gateway.sequences.last_value(sequence)

@@ -91,5 +91,8 @@ class SystemInformation(Protocol):
     def relation_bytes(self, storage_id: int, index_id: int | None) -> int:
         """Approximate bytes of a table's rows (index 0), one index, or all of a storage id (None)."""
 
+    def sequence_position(self, sequence: Sequence) -> tuple[int, bool]:
+        """What the sequence relation shows: last_value, and whether nextval goes on behind it (is_called)."""
+
     def sequence_last_value(self, sequence: Sequence) -> int | None:
         """The last value that any session may have been given; None before the first."""

@@ -21,6 +21,7 @@ from typing import Any
 from frontend.context import Context
 from frontend.system import facts
 from storage.catalog import INFORMATION_SCHEMA_OID, PG_CATALOG_OID, SYS_SCHEMA_OID
+from storage.catalog import Sequence as SequenceRecord
 
 Row = tuple[Any, ...]
 RowsFunction = Callable[[Context], Iterable[Row]]
@@ -213,6 +214,34 @@ def find(schema: str, name: str) -> VirtualRelation | None:
 def find_by_oid(oid: int) -> VirtualRelation | None:
     """The system relation with this OID, or None."""
     return _by_oid().get(oid)
+
+
+class SequenceRelation(VirtualRelation):
+    """A sequence as SELECT sees it: one row (last_value, log_cnt, is_called)."""
+
+    __slots__ = ("_sequence",)
+
+    def __init__(self, schema: str, sequence: SequenceRecord) -> None:
+        columns = (("last_value", 20, -1), ("log_cnt", 20, -1), ("is_called", 16, -1))
+        self.schema = schema
+        self.schema_oid = sequence.schema
+        self.name = sequence.name
+        self.oid = sequence.oid
+        self.row_type = 0
+        self.columns = columns
+        self.not_null = (True, True, True)
+        self._sequence = sequence
+        self._rows = self._position
+        self._from_catalog = False
+
+    def _position(self, context: Context) -> Iterable[Row]:
+        last, is_called = context.system.sequence_position(self._sequence)
+        yield (last, 0, is_called)
+
+
+def sequence_relation(schema: str, sequence: SequenceRecord) -> VirtualRelation:
+    """What FROM reads when it names a sequence."""
+    return SequenceRelation(schema, sequence)
 
 
 def all_relations() -> Iterable[VirtualRelation]:

@@ -27,6 +27,7 @@ from frontend.sql.binder.scopes import (
     set_lateral,
 )
 from frontend.sql.binder.statement import CommonTableEntry, Query, StatementBinding, VirtualRelation, reference
+from frontend.system.registry import sequence_relation
 from frontend.types import oids
 from storage.catalog import Column, Index, Table, View
 from storage.catalog import Sequence as SequenceRecord
@@ -130,7 +131,8 @@ def _bind_table_item(query: Query, item: syntax.TableItem) -> Bound:
     if isinstance(relation, View):
         return _bind_view(query, relation, alias, shown_schema, item.alias, position)
     if isinstance(relation, SequenceRecord):
-        raise unsupported("SELECT from a sequence", position=position or None)
+        query.binding.use_relation(relation.oid, relation.version)
+        relation = sequence_relation(shown_schema or "", relation)
     if isinstance(relation, Index):
         raise SqlError(
             "42809",

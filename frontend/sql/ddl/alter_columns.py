@@ -15,7 +15,7 @@ import msgspec
 from frontend.errors import SqlError
 from frontend.sql import syntax
 from frontend.sql.binder.types import Types
-from frontend.sql.ddl import constraints, expressions, names, rewrite
+from frontend.sql.ddl import constraints, expressions, names, renames, rewrite
 from frontend.sql.ddl.columns import (
     COLUMNS_MAX,
     column_type,
@@ -74,6 +74,7 @@ def _add_column(environment: DdlEnvironment, oid: int, action: Action) -> Work:
                 raise SqlError("42P16", f'multiple primary keys for table "{table.name}" are not allowed')
             column = msgspec.structs.replace(column, not_null=True)
     whole = with_column(whole, column)
+    renames.views_follow(environment, table, whole.columns)
     yield from _fill_new_column(environment, table, whole, column)
     for node in table_constraints(defined.constraints):
         yield from constraints.add_constraint(environment, oid, node, fresh=False)
@@ -133,6 +134,7 @@ def _drop_column(environment: DdlEnvironment, oid: int, action: Action) -> Work:
     removal = Removal(environment, cascade=action.cascade)
     removal.add(Doomed("column", oid, column.number))
     removal.run()
+    renames.views_follow(environment, table, environment.draft.catalog.table(oid).columns)
     if in_key:
         current = environment.draft.catalog.table(oid)
         changed = msgspec.structs.replace(current, row_key=(), storage=environment.draft.new_storage_id(oid))

@@ -14,8 +14,8 @@ from storage.catalog import Index, Relation, Sequence, Table, View
 
 if TYPE_CHECKING:
     from frontend.sql import syntax_commands
-    from frontend.sql.syntax import TypeName
     from frontend.sql.ddl.environment import DdlEnvironment, Steps
+    from frontend.sql.syntax import TypeName
 
 _KINDS: dict[str, type[Relation]] = {"table": Table, "view": View, "index": Index, "sequence": Sequence}
 

@@ -20,7 +20,7 @@ from frontend.sql.ddl.roles import require_superuser
 from frontend.sql.ddl.sequence_definitions import regclass_literal, renamed_in
 from frontend.sql.ddl.stored_text import (
     expression_with_column_renamed,
-    view_with_column_aliases,
+    view_following_columns,
     view_with_relation_renamed,
 )
 from frontend.system import registry
@@ -144,14 +144,22 @@ def _rename_column(environment: DdlEnvironment, node: syntax_commands.Rename) ->
         changes.update(_renamed_texts(environment, found, columns, old, node.new_name))
     else:
         changes[found.oid] = msgspec.structs.replace(found, columns=tuple(columns))
-    schema = names.schema_of(environment, found).name
-    before = [item.name for item in found.columns if not item.dropped]
-    for view in draft.catalog.objects.values():
-        if isinstance(view, View) and found.oid in view.depends_on:
-            text = view_with_column_aliases(view.query, (schema, found.name), before)
-            changes[view.oid] = msgspec.structs.replace(view, query=text)
     draft.apply(changes)
+    views_follow(environment, found, tuple(columns))
     return tag
+
+
+def views_follow(environment: DdlEnvironment, before: Table | View, columns: tuple[Column, ...]) -> None:
+    """Keep the views that read a relation right when its columns become `columns`."""
+    draft = environment.draft
+    name = (names.schema_of(environment, before).name, before.name)
+    live_before = [(item.number, item.name) for item in before.columns if not item.dropped]
+    live_after = [(item.number, item.name) for item in columns if not item.dropped]
+    for view in list(draft.catalog.objects.values()):
+        if isinstance(view, View) and before.oid in view.depends_on:
+            text = view_following_columns(view.query, name, live_before, live_after)
+            if text != view.query:
+                draft.put(msgspec.structs.replace(view, query=text))
 
 
 def _renamed_texts(

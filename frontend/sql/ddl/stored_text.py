@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import msgspec
@@ -75,27 +75,39 @@ def view_with_relation_renamed(text: str, before: Name, after: Name, *, alias: s
     return _edited(parse_view(text), change)
 
 
-def view_with_column_aliases(text: str, relation: Name, columns: list[str]) -> str:
-    """A view's query in which a relation's columns keep the names `columns`, whatever they are called now."""
+def view_following_columns(
+    text: str, relation: Name, before: Sequence[tuple[int, str]], after: Sequence[tuple[int, str]]
+) -> str:
+    """A view's query after the live columns (number, name) of a relation that it reads have changed.
+
+    Columns keep the names that the query knows them by, in an alias list where those differ from their own; a new column
+    whose name the query gives to another one gets a name that it does not use.
+    """
+    changed = False
 
     def change(item: syntax.TableItem) -> None:
-        if (item.relation.schema, item.relation.name) == relation:
-            alias = item.alias or syntax.Alias(name=item.relation.name)
-            if not alias.columns:
-                item.alias = syntax.Alias(name=alias.name, columns=list(columns))
-            elif len(alias.columns) < len(columns):
-                item.alias = syntax.Alias(name=alias.name, columns=[*alias.columns, *columns[len(alias.columns) :]])
+        nonlocal changed
+        if (item.relation.schema, item.relation.name) != relation:
+            return
+        alias = item.alias or syntax.Alias(name=item.relation.name)
+        known = {
+            number: alias.columns[place] if place < len(alias.columns) else name
+            for place, (number, name) in enumerate(before)
+        }
+        shown: list[str] = []
+        for number, name in after:
+            wanted = known.get(number, name)
+            if number not in known:
+                suffix = 0
+                while wanted in shown or wanted in known.values():
+                    suffix += 1
+                    wanted = f"{name}_{suffix}"
+            shown.append(wanted)
+        columns = [] if shown == [name for _, name in after] else shown
+        if columns != alias.columns:
+            changed = True
+            keeps = item.alias is not None and alias.name != item.relation.name
+            item.alias = syntax.Alias(name=alias.name, columns=columns) if columns or keeps else None
 
-    return _edited(parse_view(text), change)
-
-
-def view_with_column_dropped(text: str, relation: Name, place: int) -> str:
-    """A view's query after the relation's live column at `place` (which it does not use) was dropped."""
-
-    def change(item: syntax.TableItem) -> None:
-        alias = item.alias
-        if (item.relation.schema, item.relation.name) == relation and alias is not None and place < len(alias.columns):
-            remaining = [name for at, name in enumerate(alias.columns) if at != place]
-            item.alias = syntax.Alias(name=alias.name, columns=remaining)
-
-    return _edited(parse_view(text), change)
+    edited = _edited(parse_view(text), change)
+    return edited if changed else text

@@ -116,7 +116,7 @@ class _Qualifier:
             for leaf in leaves:
                 assert leaf is not None
                 names = self.columns(query, syntax.ColumnReference(names=[leaf], star=True), scope)
-                expanded.extend(_column([leaf, name]) for name in names)
+                expanded.extend(_column([name] if len(leaves) == 1 else [leaf, name]) for name in names)
             return expanded
         names = self.columns(query, node, scope)
         return [_column([name]) for name in names]

@@ -226,6 +226,9 @@ class TestSession:
     def relation_bytes(self, storage_id: int, index_id: int | None) -> int:
         return 0
 
+    def sequence_position(self, sequence: Sequence) -> tuple[int, bool]:
+        return self.node.sequences.position(sequence)
+
     def sequence_last_value(self, sequence: Sequence) -> int | None:
         return self.node.sequences.last_value(sequence)
 
