@@ -75,7 +75,10 @@ class AccessPath:
     @property
     def full(self) -> bool:
         """Whether it reads everything."""
-        return not self.equals and self.ordered and self.low is None and self.high is None and self.prefix is None
+        bounded = (
+            self.equals or self.low is not None or self.high is not None or self.prefix is not None or self.not_null
+        )
+        return not bounded and self.ordered
 
 
 JoinKind = Literal["inner", "left", "right", "full", "semi", "anti"]

@@ -16,8 +16,10 @@ from frontend.sql.binder import bind
 from frontend.sql.compiler.plan import CompiledPlan, compile_statement
 from frontend.sql.executor.foreign_keys import check_deferred
 from frontend.sql.executor.state import ExecutionState
+from frontend.sql.fingerprint import fingerprint
 from frontend.sql.parser import parse
 from frontend.sql.statistics import Statistics
+from frontend.statements import LiftedPlan, PlannedStatement
 from frontend.system import registry
 from frontend.transaction import Transaction
 from frontend.types import oids
@@ -106,6 +108,17 @@ class Engine:
     def rollback(self) -> None:
         self.transaction = None
 
+    def compile_lifted(self, sql: str) -> tuple[CompiledPlan, Sequence[Any]]:
+        """The statement with its literals lifted to parameters, as the simple protocol runs it; and their values."""
+        parsed = parse(sql, lift=True)[0]
+        bound = bind(
+            parsed.statement, self.catalog, ("public",), (), registry, self.context, lifted=parsed.lifted is not None
+        )
+        plan = compile_statement(bound, self.catalog, self.statistics)
+        lifted = LiftedPlan(PlannedStatement(bound, plan), parsed.lifted or (), parsed.fixed)
+        _, literals = fingerprint(parsed.source)
+        return plan, lifted.parameters(literals or (), self.context)
+
     def compile(self, sql: str, parameter_types: Sequence[int] = (), instrument: bool = False) -> CompiledPlan:
         statement = parse(sql)[0].statement
         bound = bind(statement, self.catalog, ("public",), parameter_types, registry, self.context)
@@ -115,13 +128,18 @@ class Engine:
         assert self.transaction is not None
         return ExecutionState(self.transaction, parameters, self.context, deferred=self.deferred)
 
-    def run(self, sql: str, parameters: Sequence[Any] = (), parameter_types: Sequence[int] = ()) -> Result:
+    def run(
+        self, sql: str, parameters: Sequence[Any] = (), parameter_types: Sequence[int] = (), lifted: bool = False
+    ) -> Result:
         """One statement in the open transaction, or in one of its own."""
         own = self.transaction is None
         if own:
             self.begin()
         try:
-            plan = self.compile(sql, parameter_types)
+            if lifted:
+                plan, parameters = self.compile_lifted(sql)
+            else:
+                plan = self.compile(sql, parameter_types)
             state = self.state(parameters)
             rows: list[Any] = []
             for batch in (plan.run_inline(state),) if plan.inline else plan.run(state):

@@ -116,6 +116,19 @@ def test_query(pair: Pair, sql: str) -> None:
     same(sql, ours(pair.engine, sql), theirs(pair.connection, sql))
 
 
+@pytest.mark.parametrize("sql", split(QUERIES))
+def test_query_with_lifted_literals(pair: Pair, sql: str) -> None:
+    """The same through parameters, as the simple protocol does it; what cannot be lifted is bound as it is written."""
+    sql = sql.rstrip(";")
+    if sql in DIFFERENT:
+        pytest.skip(DIFFERENT[sql])
+    try:
+        mine: Outcome = ("rows", pair.engine.run(sql, lifted=True).rows, 0)
+    except SqlError:
+        mine = ours(pair.engine, sql)
+    same(sql, mine, theirs(pair.connection, sql))
+
+
 @pytest.mark.parametrize("sql", split(CHANGES))
 def test_change(pair: Pair, sql: str) -> None:
     sql = sql.rstrip(";")
