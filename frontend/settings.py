@@ -147,7 +147,7 @@ def _application_name(value: str, definition: Definition) -> str:
 
 
 def _client_encoding(value: str, definition: Definition) -> str:
-    name = value.replace("-", "").replace("_", "").replace(" ", "").lower()
+    name = "".join(character for character in value if character.isalnum()).lower()  # asyncpg sends 'utf-8' with quotes
     if name in ("utf8", "unicode"):
         return "UTF8"
     if name in ("sqlascii", "latin1", "iso88591", "win1252", "windows1252", "latin9"):

@@ -31,7 +31,9 @@ PLANS_MAX = 2000
 PLANNABLE = (syntax.Select, syntax.Insert, syntax.Update, syntax.Delete, syntax.Merge)
 """Statements that are bound and compiled; all others are commands."""
 
-_CONTEXT_FREE_TEXT = oids.INTEGER_LIKE_TYPES | oids.STRING_TYPES | {oids.BOOL, oids.JSON}
+_CONTEXT_FREE_TEXT = (
+    frozenset({oids.INT2, oids.INT4, oids.INT8, oids.OID, oids.XID, oids.CID, oids.BOOL, oids.JSON}) | oids.STRING_TYPES
+)
 
 
 class PlannedStatement:
