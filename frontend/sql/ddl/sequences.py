@@ -194,8 +194,8 @@ class SequenceState:
             if verdict.outcome is Outcome.COMMITTED:
                 if epoch == self._epoch:
                     self.durable = max(self.durable, requested)
-                else:
-                    self.reserve()
+                if epoch != self._epoch or self.durable < self.drawn:
+                    self.reserve()  # setval has voided it, or more was drawn in the meantime than it covers
             elif verdict.outcome is Outcome.OVERLOADED and attempt < ATTEMPTS_MAX:
                 self.reserve(attempt + 1)
                 return
