@@ -13,13 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import click
+import sdnotify
 
+from deploy import VERSION
 from deploy import config as configuration
-from journal.errors import BorealError
+from journal.errors import BorealError, NodeFatal
+
+EXIT_ERROR = 1
+"""Wrong settings, a port that is taken, a directory in use; for `verify`: something does not hold."""
+EXIT_JOURNAL = 2
+"""The journal cannot be trusted or written; starting again does not help before somebody has looked at the disk."""
+EXIT_VIEW = 3
+"""The view was found damaged; the next start replays it."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="boreal")
+@click.version_option(VERSION, prog_name="boreal")
 def main() -> None:
     """Boreal: an active-active distributed SQL database that speaks the PostgreSQL protocol."""
 
@@ -33,7 +42,11 @@ def main() -> None:
     "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="TOML file with settings."
 )
 def start(config_file: Path | None, **flags: Any) -> None:
-    """Start a node in the foreground; SIGTERM or Ctrl-C drains and stops it."""
+    """Start a node in the foreground; SIGTERM or Ctrl-C drains and stops it.
+
+    Exit status 0: stopped as asked; 1: it could not start, for a reason that is named; 2: the journal cannot be trusted or
+    written; 3: the view was found damaged and will be replayed by the next start.
+    """
     try:
         config = configuration.load(config_file, os.environ, flags)
     except configuration.ConfigError as error:
@@ -49,8 +62,6 @@ def start(config_file: Path | None, **flags: Any) -> None:
 
 
 async def _run(config: configuration.Config) -> int:
-    import sdnotify
-
     from deploy.node import Node
 
     node = Node(config)
@@ -58,7 +69,7 @@ async def _run(config: configuration.Config) -> int:
         await node.start()
     except (BorealError, OSError) as error:
         click.echo(f"boreal: {error}", err=True)
-        return 1
+        return EXIT_JOURNAL if isinstance(error, NodeFatal) else EXIT_ERROR
     # What was loaded so far lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -72,16 +83,25 @@ async def _run(config: configuration.Config) -> int:
         f"Boreal is ready: psql -h {config.pg_host} -p {node.pg_port} -U postgres postgres"
         f"   (HTTP on {config.http_host}:{node.http_port}, data in {config.data_directory})"
     )
+    watchdog = loop.create_task(_keep_watchdog(notifier))
     waits = {loop.create_task(stop.wait()), loop.create_task(node.stopped.wait())}
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
+    for task in (*waits, watchdog):
+        task.cancel()
     if node.fatal is not None:
         click.echo(f"boreal: the node stopped: {node.fatal}", err=True)
-        return 2
+        return EXIT_VIEW if node.view_damaged else EXIT_JOURNAL
     notifier.notify("STOPPING=1")
     await node.stop()
     return 0
+
+
+async def _keep_watchdog(notifier: sdnotify.SystemdNotifier) -> None:
+    """Tell systemd that the event loop turns, twice as often as it wants to hear it."""
+    interval_us = int(os.environ.get("WATCHDOG_USEC", "0"))
+    while interval_us:
+        notifier.notify("WATCHDOG=1")
+        await asyncio.sleep(interval_us / 2_000_000)
 
 
 @main.command()
@@ -106,6 +126,66 @@ def verify(data_directory: str, as_json: bool) -> None:
         sys.exit(1)
     click.echo(json.dumps(report.to_dict()) if as_json else report.to_text())
     sys.exit(0 if report.ok else 1)
+
+
+@main.command()
+@click.option(
+    "--url", default="http://127.0.0.1:8433", metavar="URL", show_default=True, help="The node's HTTP listener."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(url: str, as_json: bool) -> None:
+    """Show how a running node is. Exit status 0: it is ready; 1: it is not, or cannot be reached."""
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{url}/status", timeout=5) as response:
+            report = json.load(response)
+    except (OSError, ValueError) as error:
+        click.echo(
+            json.dumps({"ready": False, "error": str(error)}) if as_json else f"boreal: {url}: {error}", err=not as_json
+        )
+        sys.exit(EXIT_ERROR)
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        for name, value in report.items():
+            click.echo(f"{name.replace('_', ' '):24} {value}")
+    sys.exit(0 if report["ready"] else EXIT_ERROR)
+
+
+@main.command()
+@click.option("--data", "data_directory", default="./boreal-data", metavar="DIR", help="Data directory of the node.")
+@click.option(
+    "--timeout",
+    "seconds_max",
+    type=float,
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for its end.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def drain(data_directory: str, seconds_max: float, as_json: bool) -> None:
+    """Drain and stop the node that uses a data directory, like SIGTERM, and wait until it has ended.
+
+    Exit status 0: it has; 1: there is none, or it did not end in time.
+    """
+    from deploy.directory import holder, wait_until_free
+
+    directory = Path(data_directory)
+    process = holder(directory)
+    error = ""
+    if process is None:
+        error = f"no node uses {directory}"
+    else:
+        os.kill(process, signal.SIGTERM)
+        if not wait_until_free(directory, seconds_max):
+            error = f"process {process} has not ended within {seconds_max:g} s"
+    if as_json:
+        click.echo(json.dumps({"stopped": not error, "process": process, **({"error": error} if error else {})}))
+    else:
+        click.echo(f"boreal: {error}" if error else f"process {process} has drained and stopped", err=bool(error))
+    sys.exit(EXIT_ERROR if error else 0)
 
 
 if __name__ == "__main__":

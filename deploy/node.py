@@ -5,46 +5,46 @@
                             gateway  ◀──▶ PostgreSQL listener, HTTP
                Node.stop:   drain connections, replica, view
 
-Nothing below this module knows how the parts are put together. A view that cannot be trusted is deleted and replayed from the
-event log; a journal that cannot be trusted stops the node with an error that names the file.
+Nothing below this module knows how the parts are put together.
+
+**What stops a node.** Every NodeFatal, wherever it is raised: in the journal (a failed fsync, a damaged file), or in whoever reads
+the view. The latter leaves a mark in the data directory, and the next start deletes the view and replays the event log: a view
+is never repaired and never trusted again. A journal that cannot be trusted is left as it is, for people to look at.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import contextlib
 import logging
-import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-from deploy.config import Config
+from deploy import VERSION
+from deploy.config import Config, ConfigError
+from deploy.directory import lock
 from frontend.gateway import Gateway
 from frontend.http.app import HttpServer
 from frontend.wire.authentication import LOOPBACK_TRUST, AccessRule
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.limits import WireLimits
 from frontend.wire.listener import Listener
-from frontend.wire.tls import load_server_tls
+from frontend.wire.tls import ServerTls, load_server_tls
 from journal.clock import TransactionIds
 from journal.environment import Environment, real_environment
-from journal.errors import BorealError, CorruptData, NodeFatal
+from journal.errors import CorruptData, NodeFatal
 from journal.event import Proposal, Verdict, Write
 from journal.replica import Replica, ReplicaSettings
+from storage.mvcc import DamagedView
 from storage.view import View
 
 logger = logging.getLogger(__name__)
 
 COLLECT_SECONDS = 5.0
 COLLECT_KEYS = 500
-
-
-class DataDirectoryInUse(BorealError):
-    """Another process has locked the data directory."""
-
-    sqlstate = "F0001"
+DAMAGED_VIEW_MARK = "view.damaged"
 
 
 class Node:
@@ -61,25 +61,35 @@ class Node:
     def __init__(self, config: Config, environment: Environment | None = None) -> None:
         self.config = config
         self._environment = environment or real_environment()
-        self._lock: IO[str] | None = None
         self.stopped = asyncio.Event()
         self.fatal: BaseException | None = None
         self.pg_port = 0
         self.http_port = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._closing = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
-        """Bring everything up; returns when clients can connect.
+        """Bring everything up; returns when clients can connect. What was begun is undone if it fails.
 
         Raises:
             BorealError: the directory is in use, the journal is damaged, TLS files do not fit …
             OSError: a port is taken.
         """
+        asyncio.get_running_loop().set_exception_handler(self._on_loop_exception)
+        try:
+            await self._start()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+
+    async def _start(self) -> None:
         config = self.config
+        tls = _load_tls(config)
         directory = Path(config.data_directory)
         directory.mkdir(parents=True, exist_ok=True)
-        self._lock_directory(directory)
+        self._closing.enter_context(lock(directory))
         self.view = self._open_view(directory / "view")
+        self._closing.callback(lambda: self.view.close())
         self.replica = Replica(
             self._environment,
             ReplicaSettings(
@@ -91,6 +101,7 @@ class Node:
             ),
         )
         await self.replica.start()
+        self._closing.push_async_callback(self.replica.stop)
         self.replica.failed.add_done_callback(self._on_failed)
         if self.view.frontier.position > self.replica.frontier.position:
             logger.error("the view is ahead of the journal; it is deleted and replayed")
@@ -110,59 +121,73 @@ class Node:
             self.gateway.open_session,
             verifier=self._verifier,
             rules=_access_rules(config),
-            tls=load_server_tls(config.tls_certificate_file, config.tls_key_file)
-            if config.tls_certificate_file
-            else None,
+            tls=tls,
             registry=CancelRegistry(config.node_id),
             limits=WireLimits(connection_count_max=config.connections_max),
         )
-        self.http = HttpServer(self.gateway, self.replica)
-        self.http_port = await self.http.start(config.http_host, config.http_port)
-        self.pg_port = await self.listener.start(config.pg_host, config.pg_port)
+        self._closing.push_async_callback(self.listener.drain, 0.0)
+        self.http = HttpServer(self.gateway, self.replica, VERSION)
+        self._closing.push_async_callback(self.http.stop)
+        with _naming("http_port", config.http_port):
+            self.http_port = await self.http.start(config.http_host, config.http_port)
+        with _naming("pg_port", config.pg_port):
+            self.pg_port = await self.listener.start(config.pg_host, config.pg_port)
         if config.pg_socket_directory:
             await self.listener.start_unix(f"{config.pg_socket_directory}/.s.PGSQL.{self.pg_port}")
-        self._tasks.append(asyncio.get_running_loop().create_task(self._collect_garbage()))
+        task = asyncio.get_running_loop().create_task(self._collect_garbage())
+        task.add_done_callback(self._on_task_done)
+        self._closing.callback(task.cancel)
 
     async def stop(self) -> None:
-        """Drain: no new connections, transactions finish within `drain_seconds`, then everything is made durable."""
+        """Drain: transactions finish within `drain_seconds`, nothing new begins, then everything is made durable."""
         self.gateway.draining = True
         await self.listener.drain(self.config.drain_seconds)
-        await self._shut_down()
-
-    async def _shut_down(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.http.stop()
-        await self.replica.stop()
-        self.view.close()
-        if self._lock is not None:
-            self._lock.close()
+        await self._closing.aclose()
         self.stopped.set()
+
+    # ── what stops the node by itself ──────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def view_damaged(self) -> bool:
+        """Whether it was the view that stopped the node."""
+        return isinstance(self.fatal, DamagedView) or isinstance(getattr(self.fatal, "__cause__", None), DamagedView)
 
     def _on_failed(self, future: asyncio.Future[NodeFatal]) -> None:
         """The journal cannot go on: stop without pretending."""
         if not future.cancelled():
-            self.fatal = future.result() if future.exception() is None else future.exception()
-            logger.critical("the node stops: %s", self.fatal)
-            self.stopped.set()
+            self._fail(future.result())
 
-    def _lock_directory(self, directory: Path) -> None:
-        lock = (directory / "lock").open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            owner = lock.read().strip()
-            raise DataDirectoryInUse(f"data directory {directory} is in use by process {owner or 'unknown'}") from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        self._lock = lock
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _on_loop_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody caught. A NodeFatal stops the node; anything else is a bug that is logged with its traceback."""
+        error = context.get("exception")
+        if isinstance(error, NodeFatal):
+            self._fail(error)
+        else:
+            loop.default_exception_handler(context)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.fatal is not None:
+            return
+        self.fatal = error
+        if self.view_damaged:
+            (Path(self.config.data_directory) / DAMAGED_VIEW_MARK).touch()
+            logger.critical("the node stops: %s; the next start deletes the view and replays the event log", error)
+        else:
+            logger.critical("the node stops: %s", error)
+        self.stopped.set()
 
     # ── journal to view ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _open_view(self, path: Path) -> View:
+        mark = path.parent / DAMAGED_VIEW_MARK
+        if mark.exists():
+            logger.warning("view %s was found damaged; it is deleted and replayed from the event log", path)
+            shutil.rmtree(path, ignore_errors=True)
+            mark.unlink()
         try:
             return View(path, cache_bytes=self.config.cache_bytes)
         except CorruptData as error:
@@ -212,6 +237,25 @@ async def _breathing(chunks: Iterator[list[Write]]) -> AsyncIterator[list[Write]
     for chunk in chunks:
         yield chunk
         await asyncio.sleep(0)
+
+
+def _load_tls(config: Config) -> ServerTls | None:
+    if not config.tls_certificate_file:
+        return None
+    try:
+        return load_server_tls(config.tls_certificate_file, config.tls_key_file)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        files = f"tls_certificate_file {config.tls_certificate_file}, tls_key_file {config.tls_key_file}"
+        raise ConfigError(f"{files}: {error}") from error
+
+
+@contextlib.contextmanager
+def _naming(setting: str, port: int) -> Iterator[None]:
+    """An OSError of listening says which setting to change."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{setting} {port}: {error.strerror or error}") from error
 
 
 def _access_rules(config: Config) -> tuple[AccessRule, ...]:

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.directory import lock
 from journal.environment import real_environment
 from journal.event import Event
 from journal.eventlog import EventLog
+from journal.raftlog import RaftLog
 from storage.view import Difference, View, compare, replay
 
 
@@ -68,9 +70,17 @@ def verify_directory(directory: Path) -> Report:
     """
     if not (directory / "journal").is_dir():
         raise FileNotFoundError(f"{directory} holds no journal")
+    with lock(directory):
+        return _verify(directory)
+
+
+def _verify(directory: Path) -> Report:
     log = EventLog(real_environment().disk, str(directory / "journal" / "events"))
     for _ in log.verify():
         pass
+    RaftLog(
+        real_environment().disk, str(directory / "journal" / "raft")
+    ).abandon()  # opening reads and checks every record
     view = View(directory / "view")
     with tempfile.TemporaryDirectory(prefix="boreal-verify-", dir=directory) as temporary:
         replayed = replay(_through(log, view.frontier.position), Path(temporary) / "view")

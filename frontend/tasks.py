@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from frontend.errors import SqlError
 from frontend.sql.executor.state import Sleep
+from journal.errors import NodeFatal
 
 if TYPE_CHECKING:
     from frontend.wire.session_contract import Connection
@@ -165,6 +166,8 @@ class TaskRunner:
             self._finish(None)
         except SqlError as failure:
             self._finish(failure)
+        except NodeFatal:
+            raise  # stops the node: it leaves through the event loop's exception handler
         except Exception as failure:
             logger.exception("a statement failed for a reason that is not the client's")
             self._finish(SqlError("XX000", f"internal error: {type(failure).__name__}: {failure}"))

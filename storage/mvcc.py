@@ -12,8 +12,10 @@ them. Guarded by tests/storage/bench_storage.py.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from journal.errors import CorruptData
 
 VERSION_LENGTH = 8
 TOMBSTONE_LIMIT = 4096  # deleted keys passed over before a chunk ends, so that no chunk takes long
@@ -21,6 +23,33 @@ SKIP_LIMIT = 16  # versions of one key stepped over before a seek is cheaper
 
 _U64 = struct.Struct(">Q")
 _MAXIMUM = 0xFFFFFFFFFFFFFFFF
+
+SENTINEL = b"\xff" * 24
+"""The last key of every view."""
+
+_END: Iterator[tuple[bytes, bytes]] = iter(())
+
+
+class DamagedView(CorruptData):
+    """A view's file is not what was written, or cannot be read. The view is to be deleted and replayed."""
+
+
+def damage(database: Any, stored: bytes) -> DamagedView:
+    """What is wrong behind the key `stored`, where a scan ended too early."""
+    iterator = database.iter()
+    iterator.seek(stored)
+    if iterator.valid():
+        iterator.next()
+    check(iterator, database)
+    return DamagedView(f"view {database.path()}: a scan ended behind key {stored.hex()}, before the end of the view")
+
+
+def check(iterator: Any, database: Any) -> None:
+    """Raise DamagedView if the iterator is invalid for another reason than that there is nothing more."""
+    try:
+        iterator.status()
+    except Exception as error:
+        raise DamagedView(f"view {database.path()}: {error}") from error
 
 
 def inverted(timestamp: int) -> bytes:
@@ -48,6 +77,8 @@ class VersionedStore:
         iterator.seek(key + _U64.pack(_MAXIMUM - snapshot))
         found = iterator.key()
         if found is None or found[:-8] != key:
+            if found is None:
+                check(iterator, self.database)
             return None
         return iterator.value() or None
 
@@ -57,6 +88,8 @@ class VersionedStore:
         iterator.seek(key + _U64.pack(_MAXIMUM - snapshot))
         found = iterator.key()
         if found is None or found[:-8] != key:
+            if found is None:
+                check(iterator, self.database)
             return None
         return _MAXIMUM - _U64.unpack(found[-8:])[0], iterator.value()
 
@@ -68,12 +101,13 @@ class VersionedStore:
 class Scan:
     """A forward scan that hands out chunks. It sees the database as it was when the scan began, whatever is written since."""
 
-    __slots__ = ("_database", "_high", "_items", "_last", "_suffix", "done")
+    __slots__ = ("_database", "_high", "_items", "_last", "_low", "_suffix", "done")
 
     def __init__(self, database: Any, low: bytes, high: bytes, snapshot: int) -> None:
         self._database = database
         self._items = database.items(from_key=low)
-        self._high = high
+        self._low = low
+        self._high = high or SENTINEL
         self._suffix = inverted(snapshot)
         self._last = b""
         self.done = False
@@ -87,8 +121,8 @@ class Scan:
         skipped = deleted = 0
         self.done = True
         for stored, value in self._items:
-            if high and stored >= high:
-                self._items = iter(())
+            if stored >= high:
+                self._items = _END
                 break
             key = stored[:-8]
             if key == last or stored[-8:] < suffix:
@@ -111,6 +145,9 @@ class Scan:
                 if deleted > TOMBSTONE_LIMIT:
                     self.done = False
                     break
+        else:
+            if self._items is not _END:
+                raise damage(self._database, last or self._low)
         self._last = last
         return found
 
@@ -122,8 +159,8 @@ class Scan:
         skipped = deleted = 0
         self.done = True
         for stored, value in self._items:
-            if high and stored >= high:
-                self._items = iter(())
+            if stored >= high:
+                self._items = _END
                 break
             key = stored[:-8]
             if key == last or stored[-8:] < suffix:
@@ -144,6 +181,9 @@ class Scan:
                 if deleted > TOMBSTONE_LIMIT:
                     self.done = False
                     break
+        else:
+            if self._items is not _END:
+                raise damage(self._database, last or self._low)
         self._last = last
         return found
 
@@ -151,12 +191,13 @@ class Scan:
 class ReverseScan:
     """The same, from the greatest key down: finds each key with a seek, since its newest version comes last in reverse."""
 
-    __slots__ = ("_bound", "_iterator", "_low", "_suffix", "done")
+    __slots__ = ("_bound", "_database", "_iterator", "_low", "_suffix", "done")
 
     def __init__(self, database: Any, low: bytes, high: bytes, snapshot: int) -> None:
+        self._database = database
         self._iterator = database.iter()
         self._low = low
-        self._bound = high
+        self._bound = high or SENTINEL
         self._suffix = inverted(snapshot)
         self.done = False
 
@@ -166,23 +207,23 @@ class ReverseScan:
         found: list[tuple[bytes, bytes]] = []
         bound, low, suffix = self._bound, self._low, self._suffix
         for _ in range(limit):
-            if bound:
-                # The greatest stored key below `bound`.
-                iterator.seek_for_prev(bound)
-                stored = iterator.key()
-                if stored is not None and stored >= bound:
-                    iterator.prev()
-                    stored = iterator.key()
-            else:
-                iterator.seek_to_last()
+            # The greatest stored key below `bound`.
+            iterator.seek_for_prev(bound)
+            stored = iterator.key()
+            if stored is not None and stored >= bound:
+                iterator.prev()
                 stored = iterator.key()
             if stored is None or stored < low:
+                if stored is None:
+                    check(iterator, self._database)
                 self.done = True
                 break
             key = stored[:-8]
             iterator.seek(key + suffix)
             stored = iterator.key()
-            if stored is not None and stored[:-8] == key:
+            if stored is None:
+                check(iterator, self._database)
+            elif stored[:-8] == key:
                 value = iterator.value()
                 if value:
                     found.append((key, value))

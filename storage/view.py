@@ -42,7 +42,7 @@ from storage.catalog import (
     bootstrap_catalog,
     decode_object,
 )
-from storage.mvcc import VersionedStore, inverted, timestamp_of
+from storage.mvcc import SENTINEL, VersionedStore, damage, inverted, timestamp_of
 
 FORMAT = "boreal view 1"
 FLUSH_EVENTS = 20_000  # a restart replays at most about this many events
@@ -120,8 +120,9 @@ class View:
             self.frontier = _decode_frontier(stored) if stored else Frontier(0, 0)
             if self.frontier.format != FORMAT:
                 raise CorruptData(f"view {path} has format {self.frontier.format!r}, known is {FORMAT!r}")
+            self._put_sentinel()
             self.catalog = self.load_catalog(self.frontier.commit_ts)
-        except (msgspec.MsgspecError, CorruptData) as error:
+        except Exception as error:  # damage comes as a plain Exception from RocksDB's get
             self.database.close()
             raise CorruptData(f"view {path}: {error}") from error
         self.snapshot = self.frontier.commit_ts
@@ -130,6 +131,13 @@ class View:
     def discard(cls, path: Path) -> None:
         """Delete a view's directory; it will be rebuilt by replay."""
         shutil.rmtree(path, ignore_errors=False)
+
+    def _put_sentinel(self) -> None:
+        """Make sure of the last key (see storage.mvcc). A crash may have lost it with the memtable that held it."""
+        if self.database.get(SENTINEL) is None:
+            batch = WriteBatch(raw_mode=True)
+            batch.put(SENTINEL, b"end")
+            self._write(batch)
 
     # ── consuming ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,6 +226,8 @@ class View:
             version = max(version, commit_ts)
             oid = int.from_bytes(key[keys.PREFIX_LENGTH :], "big")
             found[oid] = _with_version(decode_object(value), commit_ts) if value else None
+        else:
+            raise damage(self.database, last or CATALOG_PREFIX)
         return catalog.replace(found, version)
 
     # ── garbage ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -239,6 +249,8 @@ class View:
                 done += 1
                 self._collect_key(key, superseded_at, batch)
             batch.delete(stored)
+        else:
+            raise damage(self.database, QUEUE_PREFIX)
         high = DROPPED_PREFIX + _U64.pack(max(0, horizon))
         for stored, value in self.database.items(from_key=DROPPED_PREFIX):
             if stored >= high:
@@ -247,6 +259,8 @@ class View:
             self.database.delete_range(keys.prefix(storage_id, 0), keys.prefix(storage_id + 1, 0))
             batch.delete(stored)
             done += 1
+        else:
+            raise damage(self.database, DROPPED_PREFIX)
         if done:
             self._write(batch)
         return done
@@ -259,13 +273,20 @@ class View:
                 break
             if timestamp_of(stored) < superseded_at or not value:
                 batch.delete(stored)
+        else:
+            raise damage(self.database, key)
 
     # ── whole contents ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def contents(self) -> Iterator[tuple[bytes, bytes]]:
         """Every stored version (key with timestamp, value), bookkeeping left out, in key order: for verification."""
-        low = keys.prefix(1, 0)
-        yield from self.database.items(from_key=low)
+        last = keys.prefix(1, 0)
+        for stored, value in self.database.items(from_key=last):
+            if stored == SENTINEL:
+                return
+            last = stored
+            yield stored, value
+        raise damage(self.database, last)
 
     def approximate_bytes(self, low: bytes, high: bytes) -> int:
         """Bytes in files that may hold keys in [low, high): what pg_relation_size shows."""

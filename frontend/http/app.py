@@ -2,15 +2,24 @@
 
 GET /health   200 while the process runs
 GET /ready    200 when clients are served; 503 while draining or when proposals cannot be ordered here
-GET /metrics  Prometheus text
+GET /status   the same and more as one JSON object: what `boreal status` prints
+GET /metrics  Prometheus text; `METRICS` below is the list
+
+Every value is read when it is asked for: nothing is counted on the way of a statement.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import resource
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from frontend.gateway import Gateway
@@ -23,24 +32,110 @@ class Leadership(Protocol):
     def is_leader(self) -> bool: ...
 
 
+class MetricDefinition(NamedTuple):
+    """One metric: name, kind (`gauge` or `counter`), meaning, and where its value comes from."""
+
+    name: str
+    kind: str
+    help: str
+    value: Callable[[Gateway], float]
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; where there is no /proc, its highest value so far."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _transactions_open(gateway: Gateway) -> int:
+    return sum(session.transaction_status != "I" for session in gateway.sessions)
+
+
+def _processor_seconds(gateway: Gateway) -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _view_property(name: str) -> Callable[[Gateway], float]:
+    return lambda gateway: float(gateway.view.database.property_int_value(name) or 0)
+
+
+METRICS: tuple[MetricDefinition, ...] = (
+    MetricDefinition("boreal_sessions", "gauge", "Client sessions connected.", lambda gateway: len(gateway.sessions)),
+    MetricDefinition("boreal_transactions_open", "gauge", "Sessions inside a transaction block.", _transactions_open),
+    MetricDefinition(
+        "boreal_view_position",
+        "counter",
+        "Position of the last event that the view has applied: committed transactions since the database was made.",
+        lambda gateway: gateway.view.frontier.position,
+    ),
+    MetricDefinition(
+        "boreal_view_commit_timestamp_seconds",
+        "gauge",
+        "Commit timestamp of that event, seconds since the Unix epoch.",
+        lambda gateway: gateway.view.frontier.commit_ts / 1e6,
+    ),
+    MetricDefinition(
+        "boreal_oldest_snapshot_age_seconds",
+        "gauge",
+        "How far the oldest open snapshot is behind the newest one; superseded rows newer than that are kept.",
+        lambda gateway: (gateway.view.snapshot - gateway.oldest_snapshot()) / 1e6,
+    ),
+    MetricDefinition(
+        "boreal_cached_plans",
+        "gauge",
+        "Plans in the shared caches.",
+        lambda gateway: len(gateway.plans.entries) + len(gateway.prepared_plans.entries),
+    ),
+    MetricDefinition(
+        "boreal_view_memtable_bytes",
+        "gauge",
+        "Memory of the view that is not yet in files.",
+        _view_property("rocksdb.cur-size-all-mem-tables"),
+    ),
+    MetricDefinition(
+        "boreal_view_file_bytes", "gauge", "Size of the view's files.", _view_property("rocksdb.live-sst-files-size")
+    ),
+    MetricDefinition(
+        "boreal_view_keys_estimated",
+        "gauge",
+        "Stored versions of keys in the view, as RocksDB estimates them.",
+        _view_property("rocksdb.estimate-num-keys"),
+    ),
+    MetricDefinition("process_resident_memory_bytes", "gauge", "Resident memory.", lambda gateway: resident_bytes()),
+    MetricDefinition("process_cpu_seconds", "counter", "Processor time, user and system.", _processor_seconds),
+)
+"""Every metric of /metrics, in the order in which they are printed."""
+
+
+class _Metrics(Collector):
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def collect(self) -> Iterator[Metric]:
+        for name, kind, text, value in METRICS:
+            family = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
+            yield family(name, text, value=value(self._gateway))
+
+
 class HttpServer:
     """The aiohttp application of a node.
 
     Args:
         gateway: whose state is shown.
         leadership: tells whether this node can order proposals.
+        version: of Boreal.
     """
 
-    def __init__(self, gateway: Gateway, leadership: Leadership) -> None:
+    def __init__(self, gateway: Gateway, leadership: Leadership, version: str) -> None:
+        self._version = version
         self._gateway = gateway
         self._leadership = leadership
+        self._started = time.monotonic()
         self._registry = CollectorRegistry()
-        sessions = Gauge("boreal_sessions", "Client sessions connected.", registry=self._registry)
-        sessions.set_function(lambda: len(gateway.sessions))
-        position = Gauge("boreal_view_position", "Position of the last event applied.", registry=self._registry)
-        position.set_function(lambda: gateway.view.frontier.position)
-        plans = Gauge("boreal_cached_plans", "Plans in the shared cache.", registry=self._registry)
-        plans.set_function(lambda: len(gateway.plans.entries) + len(gateway.prepared_plans.entries))
+        self._registry.register(_Metrics(gateway))
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -48,6 +143,7 @@ class HttpServer:
         application = web.Application(client_max_size=1 << 20)
         application.router.add_get("/health", self._health)
         application.router.add_get("/ready", self._ready)
+        application.router.add_get("/status", self._status)
         application.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
@@ -63,8 +159,29 @@ class HttpServer:
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
+    @property
+    def _is_ready(self) -> bool:
+        return self._leadership.is_leader and not self._gateway.draining
+
+    async def _status(self, request: web.Request) -> web.Response:
+        gateway = self._gateway
+        return web.json_response(
+            {
+                "ready": self._is_ready,
+                "draining": gateway.draining,
+                "leader": self._leadership.is_leader,
+                "node_id": gateway.node_id,
+                "version": self._version,
+                "position": gateway.view.frontier.position,
+                "sessions": len(gateway.sessions),
+                "transactions_open": _transactions_open(gateway),
+                "uptime_seconds": round(time.monotonic() - self._started, 3),
+                "resident_bytes": resident_bytes(),
+            }
+        )
+
     async def _ready(self, request: web.Request) -> web.Response:
-        ready = self._leadership.is_leader and not self._gateway.draining
+        ready = self._is_ready
         return web.json_response({"ready": ready}, status=200 if ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
