@@ -181,7 +181,7 @@ class Sequence(Record, frozen=True, kw_only=True, tag="sequence"):
     """A sequence's definition; its state is a row of SEQUENCE_STORAGE_ID keyed by OID and generation.
 
     Attributes:
-        generation: counts ALTER SEQUENCE and RESTART, each of which begins a new, empty state row.
+        generation: a number that each ALTER SEQUENCE and RESTART takes anew, and with it a new, empty state row.
         first: what the first nextval of this generation gives; None: `start`.
     """
 

@@ -84,6 +84,8 @@ def _table(table: Table, sequences: dict[str, int]) -> Iterator[Row]:
     for constraint in table.constraints:
         for number in constraint.columns:
             yield (CONSTRAINT_OID, constraint.oid, 0, CLASS_OID, table.oid, number, "a")
+            if constraint.kind == "c":
+                yield (CONSTRAINT_OID, constraint.oid, 0, CLASS_OID, table.oid, number, "n")
         if constraint.kind == "f":
             for number in constraint.foreign_columns:
                 yield (CONSTRAINT_OID, constraint.oid, 0, CLASS_OID, constraint.foreign_table, number, "n")

@@ -135,7 +135,7 @@ def _proc(oid: int) -> Proc | None:
 _MODE_WORDS = {"i": "", "o": "OUT ", "b": "INOUT ", "v": "VARIADIC ", "t": ""}
 
 
-def _arguments(proc: Proc, *, with_defaults: bool, identity: bool) -> str:
+def _arguments(proc: Proc, *, with_defaults: bool) -> str:
     types = proc.all_argument_types or proc.argument_types
     modes = proc.argument_modes or (("i",) * len(types))
     names = proc.argument_names or (("",) * len(types))
@@ -146,7 +146,7 @@ def _arguments(proc: Proc, *, with_defaults: bool, identity: bool) -> str:
     parts: list[str] = []
     seen = 0
     for oid, mode, name in zip(types, modes, names, strict=True):
-        if mode == "t" or (identity and mode == "o"):
+        if mode == "t":
             continue
         word = (
             "VARIADIC "
@@ -166,13 +166,13 @@ def _arguments(proc: Proc, *, with_defaults: bool, identity: bool) -> str:
 @scalar("pg_get_function_arguments(oid)")
 def pg_get_function_arguments(oid: int) -> str | None:
     proc = _proc(oid)
-    return None if proc is None else _arguments(proc, with_defaults=True, identity=False)
+    return None if proc is None else _arguments(proc, with_defaults=True)
 
 
 @scalar("pg_get_function_identity_arguments(oid)")
 def pg_get_function_identity_arguments(oid: int) -> str | None:
     proc = _proc(oid)
-    return None if proc is None else _arguments(proc, with_defaults=False, identity=True)
+    return None if proc is None else _arguments(proc, with_defaults=False)
 
 
 @scalar("pg_get_function_result(oid)")
@@ -200,7 +200,7 @@ def pg_get_functiondef(oid: int) -> str | None:
     window = " WINDOW" if proc.kind == "w" else ""
     return (
         f"CREATE OR REPLACE FUNCTION pg_catalog.{quoted(proc.name)}"
-        f"({_arguments(proc, with_defaults=True, identity=False)})\n RETURNS {pg_get_function_result(oid)}\n"
+        f"({_arguments(proc, with_defaults=True)})\n RETURNS {pg_get_function_result(oid)}\n"
         f" LANGUAGE internal\n{window}{_LANGUAGES[proc.volatility]}{strict}\nAS $function${proc.source}$function$\n"
     )
 

@@ -337,7 +337,7 @@ def _check_constraints(context: Context) -> Iterator[Row]:
     for schema, _, constraint in _constraints(context):
         if constraint.kind == "c":
             clause = parenthesised(expression_text(context, constraint.expression or ""))
-            yield (database, schema, constraint.name, clause)
+            yield (database, schema, constraint.name, f"({clause})")
     for schema, item in _relations(context):
         if isinstance(item, Table):
             for column in item.columns:

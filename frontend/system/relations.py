@@ -73,7 +73,7 @@ class TypeLayout(NamedTuple):
 
 @cache
 def _layouts() -> dict[int, TypeLayout]:
-    return {row[0]: TypeLayout(row[4], row[5], row[22], row[23], row[27]) for row in facts.builtin_rows("pg_type")}
+    return {row[0]: TypeLayout(row[4], row[5], row[22], row[23], row[28]) for row in facts.builtin_rows("pg_type")}
 
 
 _ROW_LAYOUT = TypeLayout(-1, False, "d", "x", 0)

@@ -75,5 +75,5 @@ def _pg_statio_sequences(context: Context) -> Iterator[Row]:
 def _pg_stat_database(context: Context) -> Iterator[Row]:
     backends = sum(1 for _ in context.system.sessions())
     yield (
-        DATABASE_OID, context.database_name, backends, *([0] * 15), None, None, 0.0, 0.0, 0.0, 0.0, 0.0, backends, 0, 0, 0, None,
+        DATABASE_OID, context.database_name, backends, *([0] * 13), None, None, 0.0, 0.0, 0.0, 0.0, 0.0, backends, 0, 0, 0, None,
     )  # fmt: skip

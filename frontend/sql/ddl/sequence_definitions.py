@@ -207,11 +207,14 @@ def owned_sequence(
     return msgspec.structs.replace(sequence, owner=table.owner, owned_by_table=table.oid, owned_by_column=column_number)
 
 
-def restarted(sequence: Sequence, first: int | None = None) -> Sequence:
-    """The sequence starting again from START (or `first`), in a new generation."""
-    return msgspec.structs.replace(
-        sequence, generation=sequence.generation + 1, first=sequence.start if first is None else first
-    )
+def new_generation(environment: DdlEnvironment) -> int:
+    """A generation that was never used, not by a transaction that rolled back either: its state row would still be there."""
+    return environment.transaction.next_row_id()
+
+
+def restarted(environment: DdlEnvironment, sequence: Sequence) -> Sequence:
+    """The sequence starting again from START, in a new generation."""
+    return msgspec.structs.replace(sequence, generation=new_generation(environment), first=sequence.start)
 
 
 def create_sequence(environment: DdlEnvironment, node: syntax_commands.CreateSequence) -> Steps:
@@ -276,7 +279,7 @@ def altered(
                 limit = changed.maximum if last > changed.maximum else changed.minimum
                 raise SqlError("22023", f"RESTART value ({last}) cannot be {side} than {bound} ({limit})")
         changed = msgspec.structs.replace(changed, first=first)
-    return msgspec.structs.replace(changed, generation=sequence.generation + 1)
+    return msgspec.structs.replace(changed, generation=new_generation(environment))
 
 
 def is_identity(environment: DdlEnvironment, sequence: Sequence) -> bool:

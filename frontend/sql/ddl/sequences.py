@@ -47,7 +47,7 @@ BLOCK_MAX = 65_536
 ATTEMPTS_MAX = 10
 
 _PREFIX = keys.prefix(SEQUENCE_STORAGE_ID, 0)
-_KEY = struct.Struct(">II")
+_KEY = struct.Struct(">IQ")
 
 
 class StoredPosition(NamedTuple):

@@ -45,7 +45,7 @@ def truncate(environment: DdlEnvironment, node: syntax.Truncate) -> Steps:
         draft.put(msgspec.structs.replace(table, storage=draft.new_storage_id(table.oid)))
     if node.restart_identity:
         owned = [
-            restarted(item)
+            restarted(environment, item)
             for item in catalog.objects.values()
             if isinstance(item, Sequence) and item.owned_by_table in chosen
         ]
