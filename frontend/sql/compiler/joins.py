@@ -16,10 +16,50 @@ from frontend.sql import logical
 from frontend.sql.compiler.pipeline import Consume, Needed, Pipeline, produced, references
 from frontend.sql.compiler.source import Scope
 from frontend.sql.executor import operators
-from frontend.sql.physical import HashJoin, NestedLoop
+from frontend.sql.physical import AccessPath, HashJoin, NestedLoop
 from frontend.types.registry import hash_key
 
 Places = dict[int, tuple[int, bool]]
+BLOCKS_MAX = 8  # loops around a consumer before its input becomes a function of its own; Python allows 20
+
+
+def blocks(node: logical.Plan) -> int:
+    """How many nested loops the node writes around its consumer, about."""
+    if isinstance(node, logical.Scan):
+        path = node.path
+        if not isinstance(path, AccessPath):
+            return 2
+        return (0 if path.unique and path.ordered else 2) + (0 if path.ordered else 1)
+    if isinstance(node, HashJoin | NestedLoop) and node.kind not in ("right", "full"):
+        left = min(blocks(node.left), BLOCKS_MAX)
+        if isinstance(node, HashJoin):
+            return left + 1
+        return left + 1 + (min(blocks(node.right), BLOCKS_MAX) if node.lateral else 1)
+    if isinstance(node, logical.Filter | logical.Project | logical.Distinct | logical.LockRows):
+        return blocks(node.input)
+    if isinstance(node, logical.Limit):
+        return blocks(node.input) + 1
+    if isinstance(node, logical.ProjectSet):
+        return blocks(node.input) + 2
+    if isinstance(node, logical.With):
+        return blocks(node.body)
+    return 0 if isinstance(node, logical.OneRow) else 2
+
+
+def _produce_side(pipe: Pipeline, node: logical.Plan, scope: Scope, needed: Needed, consume: Consume) -> None:
+    """One input of a join; as a function of its own where the loops would nest too deep."""
+    if blocks(node) <= BLOCKS_MAX:
+        pipe.produce(node, scope, needed, consume)
+        return
+    ids = sorted(needed & produced(node))
+
+    def write(inner_pipe: Pipeline, inner: Scope) -> None:
+        inner_pipe.produce(node, inner, ids, lambda row: inner_pipe.function.line(f"push({_row_code(row, ids)})"))
+
+    row = pipe.module.fresh("r")
+    call = pipe.rows_function("part", node, scope, write)
+    places = {identity: (place, True) for place, identity in enumerate(ids)}
+    pipe.consume_batches(call, row, lambda: consume({**scope, **pipe.unpack(row, places)}))
 
 
 def _key(
@@ -146,7 +186,7 @@ def produce_hash_join(pipe: Pipeline, node: HashJoin, scope: Scope, needed: Need
             function.counted_tick()
             consume(inner_row)
 
-    pipe.produce(node.left, scope, left_needed, probe)
+    _produce_side(pipe, node.left, scope, left_needed, probe)
 
 
 def _probe_existence(
@@ -238,7 +278,7 @@ def _hash_join_rows(pipe: Pipeline, node: HashJoin, scope: Scope, ids: list[int]
         if node.kind == "full":
             function.line(f"if not {found}: push({_row_code(row, ids, right_ids)})")
 
-    pipe.produce(node.left, scope, used | references(node.left_keys), probe)
+    _produce_side(pipe, node.left, scope, used | references(node.left_keys), probe)
     match, held = module.fresh("m"), module.fresh("h")
     with function.loop(match, unmatched), function.block(f"if not {match}[0]:"):
         function.line(f"{held} = {match}[1]")
@@ -282,7 +322,7 @@ def produce_nested_loop(pipe: Pipeline, node: NestedLoop, scope: Scope, needed: 
             with function.block(f"if {found}:" if node.kind == "semi" else f"if not {found}:"):
                 consume(row)
 
-    pipe.produce(node.left, scope, left_needed, each)
+    _produce_side(pipe, node.left, scope, left_needed, each)
 
 
 def _inner_loop(
@@ -303,7 +343,7 @@ def _inner_loop(
             consume(both)
 
     if memory is None:
-        pipe.produce(node.right, row, right_needed, joined)
+        _produce_side(pipe, node.right, row, right_needed, joined)
         function.counted_tick("4")
         return
     rows, places = memory
@@ -363,7 +403,7 @@ def _nested_loop_rows(pipe: Pipeline, node: NestedLoop, scope: Scope, ids: list[
         if node.kind == "full":
             function.line(f"if not {found}: push({_row_code(row, ids, right_ids)})")
 
-    pipe.produce(node.left, scope, used, each)
+    _produce_side(pipe, node.left, scope, used, each)
     with function.loop(place, f"range(len({rows}))"), function.block(f"if not {marks}[{place}]:"):
         function.line(f"{match} = {rows}[{place}]")
         function.line(f"push({_row_code(pipe.unpack(match, places), ids, left_ids)})")

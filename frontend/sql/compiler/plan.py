@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from frontend.errors import unsupported
+from frontend.errors import SqlError, unsupported
 from frontend.functions import registry
 from frontend.sql import logical, walk
 from frontend.sql.compiler import aggregates, joins, modifications, ordering, relations, scans, sets, windows
@@ -89,7 +89,10 @@ def compile_statement(
     """Plan and compile a bound statement."""
     from frontend.sql.planner import plan
 
-    return compile_plan(plan(statement, catalog, statistics), instrument=instrument)
+    try:
+        return compile_plan(plan(statement, catalog, statistics), instrument=instrument)
+    except RecursionError as error:
+        raise SqlError("54001", "stack depth limit exceeded", hint="The statement is nested too deep.") from error
 
 
 # ── bounded work ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -121,11 +124,16 @@ def is_bounded(node: object) -> bool:
             implementation = registry.SCALARS.get(item.signature)
             if implementation is not None and implementation.blocking:
                 return False
-        elif isinstance(item, logical.Insert | logical.Update | logical.Delete):
-            if isinstance(item, logical.Insert | logical.Update) and item.target.foreign_keys:
-                pass  # one read of the parent a row
-            if not isinstance(item, logical.Insert) and item.target.referencing:
-                return False  # cascades read and write without bound
+        elif isinstance(item, logical.Delete):
+            if item.target.referencing:
+                return False  # its actions read and write without bound
+        elif isinstance(item, logical.Update):
+            assigned = {number for number, _ in item.assignments}
+            if any(assigned & set(constraint.foreign_columns) for _, constraint in item.target.referencing):
+                return False
+        elif isinstance(item, logical.Insert):
+            if item.on_conflict is not None and item.target.referencing:
+                return False
         elif isinstance(item, HashJoin | NestedLoop) and item.kind == "full":
             return False
     return True

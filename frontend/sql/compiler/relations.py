@@ -135,6 +135,10 @@ def rows_of_call(pipe: Pipeline, call: logical.Expression, scope: Scope) -> str:
             argument_types=tuple([argument.type for argument in call.arguments]),
             result_type=call.type,
         )
+    if implementation.columns:
+        function = partial(
+            function, columns=tuple([(column.name, column.type, column.typmod) for column in call.columns])
+        )
     name = module.bind(function, "rows_of")
     lead = [pipe.function.need("context")] if implementation.context else []
     arguments = [pipe.value(argument, scope) for argument in call.arguments]

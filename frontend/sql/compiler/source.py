@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
+from frontend.errors import SqlError
+
 FunctionKind = Literal["plain", "rows", "value"]
 
 EMPTY: list[Any] = []
@@ -77,7 +79,12 @@ class Module:
     def execute(self, title: str) -> dict[str, Any]:
         """Compile the source and give back its globals."""
         namespace = dict(self.names)
-        exec(compile(self.source(), f"<plan {title}>", "exec"), namespace)
+        try:
+            code = compile(self.source(), f"<plan {title}>", "exec")
+        except (SyntaxError, RecursionError, MemoryError) as error:
+            # Python's own limits: nested parentheses, blocks, stack of the parser.
+            raise SqlError("54001", "statement too complex", detail=f"The plan is nested too deep: {error}.") from error
+        exec(code, namespace)
         return namespace
 
 

@@ -6,7 +6,6 @@ are compared with what the statement returns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from tests.oracle import Oracle
 
 
 @pytest.fixture(scope="module")
-def engine(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     with psycopg.connect(oracle.dsn, autocommit=True) as connection:
         connection.execute("drop database if exists explain_tests")
         connection.execute("create database explain_tests")
@@ -33,7 +32,7 @@ def engine(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         engine = Engine(Path(tmp_path_factory.mktemp("view")) / "v", read_catalog(connection))
     for statement in split(DATA):
         engine.run(statement.rstrip(";"))
-    yield engine
+    return engine
 
 
 def options(**chosen: bool) -> Options:
