@@ -135,17 +135,17 @@ def rewrite_rows(
     width = len(after.columns)
     not_null = [column for column in after.columns if column.not_null and not column.dropped and not column.generated]
     for chunk in table_rows(environment, before):
-        for _, row in chunk:
-            if transform is not None:
-                row = transform(row)
+        rows = [row for _, row in chunk] if transform is None else [transform(row) for _, row in chunk]
+        for row in rows:
             row.extend([None] * (width - len(row)))
-            for column in not_null:
-                if row[column.number - 1] is None:
-                    raise contains_null(after, column)
-            try:
-                writer.insert(transaction, row, context)
-            except SqlError as error:
-                raise _while_rewriting(error, after) from None
+        for column in not_null:
+            place = column.number - 1
+            if any([row[place] is None for row in rows]):
+                raise contains_null(after, column)
+        try:
+            writer.insert_many(transaction, rows, context)
+        except SqlError as error:
+            raise _while_rewriting(error, after) from None
         yield _BREATH
 
 
