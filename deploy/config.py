@@ -85,8 +85,8 @@ def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     values: dict[str, Any] = {}
     if file is not None:
         try:
-            values.update(tomllib.loads(file.read_text()))
-        except (OSError, tomllib.TOMLDecodeError) as error:
+            values.update(tomllib.loads(file.read_text("utf-8")))
+        except (OSError, ValueError) as error:  # not readable, not UTF-8, not TOML
             raise ConfigError(f"configuration file {file}: {error}") from error
         _check(values, f"configuration file {file}")
     known = set(Config.__struct_fields__)

@@ -55,6 +55,7 @@ class Server:
         """Start (again); returns when the node is ready."""
         began = time.perf_counter()
         environment = {**os.environ, **{f"BOREAL_{name.upper()}": value for name, value in self.settings.items()}}
+        self.directory.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.cli", "start", "--data", str(self.data)]

@@ -84,14 +84,13 @@ class Listener:
         self._servers.append(server)
 
     async def drain(self, seconds_max: float) -> int:
-        """Stop accepting; end each connection (57P01) when it has no open transaction, and all after `seconds_max`.
+        """Refuse new connections (57P03); end each one (57P01) when it has no open transaction, and all after
+        `seconds_max`; then stop listening.
 
         Returns:
             How many had to be interrupted.
         """
         self.draining = True
-        for server in self._servers:
-            server.close()
         for connection in list(self.connections):
             connection.drain()
         interrupted = 0
@@ -107,6 +106,8 @@ class Listener:
                     await asyncio.wait_for(self._all_left.wait(), self.limits.close_seconds_max + 1)
                 except TimeoutError:
                     logger.warning("%d connections did not close", len(self.connections))
+        for server in self._servers:
+            server.close()
         return interrupted
 
     # --- what connections use -------------------------------------------------------------------------------------
