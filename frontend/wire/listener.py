@@ -114,8 +114,6 @@ class Listener:
 
     def entered(self, start: ClientStart) -> SqlError | None:
         """A client connected; an error when it has to go."""
-        if self.draining:
-            return SqlError("57P03", "the database system is shutting down", severity="FATAL")
         if len(self._starting) >= self.limits.authenticating_count_max:
             return SqlError(
                 "53300",

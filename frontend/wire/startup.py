@@ -250,6 +250,10 @@ class ClientStart(asyncio.Protocol):
             )
 
     def _startup_message(self, code: int, packet: bytes) -> None:
+        if (
+            self._listener.draining
+        ):  # here and not at accept: libpq shows errors only after its SSL request was answered
+            raise SqlError("57P03", "the database system is shutting down", severity="FATAL")
         major, minor = code >> 16, code & 0xFFFF
         if major != 3:
             raise SqlError(
