@@ -21,7 +21,7 @@ from frontend.sql import syntax
 from frontend.sql import syntax_commands as statements
 from frontend.sql.compiler.writers import row_writer
 from frontend.sql.logical import ApplyTypmod, Column, ColumnRef, Constant, Insert, ParameterRef, Plan, Values
-from frontend.tasks import COPY_WAIT, PARK, TICK, Signal
+from frontend.tasks import COPY_WAIT, TICK, WRITABLE, Signal
 from frontend.types.registry import binary_decoder, binary_encoder, type_by_oid
 from frontend.wire import messages
 from frontend.wire.copy import CopyOptions
@@ -427,7 +427,7 @@ def _copy_out(session: Session, node: statements.Copy) -> Generator[Signal, None
                 )
             )
             while connection.write_paused:
-                yield PARK
+                yield WRITABLE
         yield TICK
     ending = encoder.finish()
     if ending:

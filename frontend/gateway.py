@@ -8,10 +8,12 @@ Gateway ── view ─────── reads at a snapshot
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from frontend import functions
+from frontend.contention import Contention
 from frontend.errors import SqlError
 from frontend.session import Session
 from frontend.sql import syntax
@@ -80,10 +82,10 @@ class Gateway:
         self.view = view
         self.journal = journal
         self.next_transaction_id = next_transaction_id
-        self.next_row_id = next_transaction_id  # row ids of tables without primary key: the same source, never reused
         self.node_id = node_id
         self.transaction_bytes_max = transaction_bytes_max
         self.sessions: set[Session] = set()
+        self.contention = Contention(time.monotonic)
         self.plans: BoundedCache[Any, LiftedPlan] = BoundedCache(PLANS_MAX)
         self.prepared_plans: BoundedCache[Any, PlannedStatement] = BoundedCache(PLANS_MAX)
         self.parsed: BoundedCache[str, list[Parsed]] = BoundedCache(PLANS_MAX)

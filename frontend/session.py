@@ -23,6 +23,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from frontend import commands, transaction_control
+from frontend.contention import WAIT_SECONDS, HotKey, KeyIsBusy
 from frontend.copying import CopyInput
 from frontend.errors import SqlError
 from frontend.portal import Portal
@@ -32,7 +33,7 @@ from frontend.settings import Settings, parse_boolean
 from frontend.sql import syntax, syntax_commands
 from frontend.sql.ddl.draft import CatalogDraft
 from frontend.sql.executor.foreign_keys import check_deferred
-from frontend.sql.executor.state import ExecutionState
+from frontend.sql.executor.state import ExecutionState, Sleep
 from frontend.sql.fingerprint import fingerprint
 from frontend.statements import (
     PLANNABLE,
@@ -45,10 +46,11 @@ from frontend.statements import (
     parameter_decoders,
     row_encoder,
 )
-from frontend.tasks import PARK, TICK, Signal, TaskRunner
+from frontend.tasks import PARK, TICK, WRITABLE, Signal, TaskRunner
 from frontend.transaction import Transaction
 from frontend.verdicts import verdict_error
 from frontend.wire import messages
+from journal.event import Outcome
 
 if TYPE_CHECKING:
     from frontend.gateway import Gateway
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
 PREPARED_MAX = 10_000
 PORTALS_MAX = 1000
 ENCODERS_MAX = 500
+MOVABLE_READS_MAX = 64
+"""A transaction that has read more single rows than this keeps its snapshot: looking them all up again costs too much."""
 
 _TAGS: dict[tuple[str, int], bytes] = {}
 
@@ -108,6 +112,7 @@ class Session:
         self.current_sql = ""
         self.verdict: Verdict | None = None
 
+        self._contention = gateway.contention
         self._state: ExecutionState | None = None
         self._encoders: BoundedCache[Hashable, tuple[int, RowEncoder]] = BoundedCache(ENCODERS_MAX)
         self._scope_key: Any = None
@@ -172,8 +177,7 @@ class Session:
             transaction = self.transaction = Transaction(
                 view.store,
                 self.gateway.read_snapshot(),
-                self.gateway.next_transaction_id(),
-                self.gateway.next_row_id,
+                self.gateway.next_transaction_id,
                 serializable=block.serializable,
                 read_only=block.read_only,
                 movable=block.movable and self.transaction_status == "T",
@@ -187,6 +191,9 @@ class Session:
     def _move_snapshot(self, transaction: Transaction) -> None:
         view = self.gateway.view
         if self.draft is not None or view.catalog is not self._catalog or self.portals_open:
+            return
+        if len(transaction.reads) > MOVABLE_READS_MAX:
+            transaction.movable = False
             return
         snapshot, newest = transaction.snapshot, view.snapshot
         get_version = view.store.get_version
@@ -273,20 +280,16 @@ class Session:
         in_block = self.transaction_status != "I"
         context.begin_statement(in_block)
         transaction = self.ensure_transaction()
+        parameters = lifted.parameters(literals, context) if lifted.converters is not None else literals
+        state = self._inline_state(transaction, parameters)
         if in_block or planned.writes:
             self.check_writable(planned, transaction)
             transaction.depend(planned.relations)
-        parameters = lifted.parameters(literals, context) if lifted.converters is not None else literals
-        state = self._inline_state(transaction, parameters)
+            if self._contention.keys and planned.writes:
+                self.tasks.start(self._run_contended(planned, state, True, (0,) * len(planned.columns)))
+                return
         rows = planned.compiled.run_inline(state)
-        if planned.columns:
-            formats = (0,) * len(planned.columns)
-            reply = planned.description(formats)
-            if rows:
-                reply += self.encoder(planned.columns, formats, planned)(rows)
-            reply += command_complete(planned.tag, len(rows) if planned.tag == "SELECT" else state.processed)
-        else:
-            reply = command_complete(planned.tag, state.processed)
+        reply = self._inline_reply(planned, state, rows, True, (0,) * len(planned.columns))
         if in_block:
             self.connection.send(reply)
         elif transaction.must_propose:
@@ -297,6 +300,60 @@ class Session:
         else:
             self.connection.send(reply)
             self._end_transaction(committed=True)
+
+    def _inline_reply(
+        self, planned: PlannedStatement, state: ExecutionState, rows: Any, described: bool, formats: tuple[int, ...]
+    ) -> bytes:
+        """The messages that answer an inline plan; `described`: with RowDescription (simple queries)."""
+        if not planned.columns:
+            return command_complete(planned.tag, state.processed)
+        reply = planned.description(formats) if described else b""
+        if rows:
+            reply += self.encoder(planned.columns, formats, planned)(rows)
+        return reply + command_complete(planned.tag, len(rows) if planned.tag == "SELECT" else state.processed)
+
+    def _run_contended(
+        self, planned: PlannedStatement, state: ExecutionState, simple: bool, formats: tuple[int, ...]
+    ) -> Generator[Signal, None, None]:
+        """An updating inline plan while some keys are hot: it waits for its turn, then runs as always."""
+        transaction = self.ensure_transaction()
+        while True:
+            reads_before = len(transaction.reads)
+            transaction.bytes_before = transaction.bytes
+            transaction.contention = self._contention
+            state.transaction = transaction
+            try:
+                rows = planned.compiled.run_inline(state)
+                break
+            except KeyIsBusy as busy:
+                # Nothing has been done yet: what the statement read is as good as unread.
+                del transaction.reads[reads_before:]
+                hot = busy.hot
+            finally:
+                transaction.contention = None
+            yield from self._await_turn(hot)
+            if self.transaction_status == "I" and not transaction.must_propose:
+                transaction.release_held()
+                self.transaction = None
+            transaction = self.ensure_transaction()
+            transaction.depend(planned.relations)
+        reply = self._inline_reply(planned, state, rows, simple, formats)
+        if self.transaction_status != "I":
+            self.connection.send(reply)
+        elif simple:
+            yield from self.commit()
+            self.connection.send(reply)
+        else:
+            self._held = reply
+
+    def _await_turn(self, hot: HotKey) -> Generator[Signal, None, None]:
+        """Wait for the holder of a hot key to end, in order of arrival, but not long."""
+        wake = self.tasks.wake
+        hot.waiters.append(wake)
+        yield Sleep(WAIT_SECONDS)
+        if wake in hot.waiters:
+            hot.waiters.remove(wake)
+            hot.holder = None  # it takes too long: its turn is over
 
     def _commit_then(self, reply: bytes) -> Generator[Signal, None, None]:
         yield from self.commit()
@@ -386,7 +443,7 @@ class Session:
                 count += len(batch)
                 connection.send(encode(batch))
                 while connection.write_paused:
-                    yield PARK
+                    yield WRITABLE
             yield TICK
         if planned.columns and not described:
             connection.send(planned.description(formats))
@@ -540,10 +597,15 @@ class Session:
         in_block = self.transaction_status != "I"
         self.context.begin_statement(in_block or self.transaction is not None)
         transaction = self.ensure_transaction()
+        state = self._inline_state(transaction, portal.parameters)
         if in_block or planned.writes:
             self.check_writable(planned, transaction)
             transaction.depend(planned.relations)
-        state = self._inline_state(transaction, portal.parameters)
+            if self._contention.keys and planned.writes:
+                portal.exhausted = portal.finished = True
+                portal.state = state
+                self.tasks.start(self._run_contended(planned, state, False, portal.formats))
+                return
         rows = planned.compiled.run_inline(state)
         portal.exhausted = portal.finished = True
         portal.state = state
@@ -588,7 +650,7 @@ class Session:
                 if rows and portal.columns:
                     connection.send(self.encoder(portal.columns, portal.formats, planned)(rows))
                     while connection.write_paused:
-                        yield PARK
+                        yield WRITABLE
                 count += len(rows)
             if row_count_max and count >= row_count_max:
                 connection.send(messages.PORTAL_SUSPENDED)
@@ -732,6 +794,8 @@ class Session:
 
     def _verdict_error(self, verdict: Verdict) -> SqlError:
         view = self.gateway.view
+        if verdict.outcome == Outcome.CONFLICT:
+            self._contention.lost(verdict.key)
         return verdict_error(verdict, view.catalog, view.store, view.snapshot, self.context)
 
     def commit(self) -> Generator[Signal, None, None]:
@@ -768,7 +832,9 @@ class Session:
         self._end_transaction(committed=False)
 
     def _end_transaction(self, *, committed: bool) -> None:
-        self.transaction = None
+        transaction, self.transaction = self.transaction, None
+        if transaction is not None and transaction.held is not None:
+            transaction.release_held()
         self.draft = None
         if self.portals:
             self._drop_portals()
@@ -797,6 +863,9 @@ class Session:
             self.rollback()
         else:
             self.transaction_status = "E"
+            if self.transaction is not None:
+                self.transaction.contention = None
+                self.transaction.release_held()
             for portal in self.portals.values():
                 if not portal.hold:
                     portal.close()
@@ -812,8 +881,7 @@ class Session:
 
     def resume_writing(self) -> None:
         """The client reads again."""
-        if self.tasks.running and self.verdict is None and not self.tasks.uninterruptible:
-            self.tasks.wake()
+        self.tasks.writable()
 
     def connection_lost(self) -> None:
         """Roll back and release everything. A proposal that is under way is decided without us."""
@@ -824,6 +892,8 @@ class Session:
             portal.close()
         self.portals.clear()
         self.prepared.clear()
+        if self.transaction is not None:
+            self.transaction.release_held()
         self.transaction = None
         self.draft = None
         self.gateway.sessions.discard(self)

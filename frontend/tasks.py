@@ -5,7 +5,8 @@ gives way. `TaskRunner` drives it: the first slice runs inside the message handl
 slice is over, the connection is suspended and the rest is scheduled behind other sessions' work.
 
     TICK        give way if the slice is over; cancel and statement_timeout are looked at here
-    PARK        wait until `wake` is called (a verdict, a writable connection, a refilled sequence)
+    PARK        wait until `wake` is called (a verdict, a reserved sequence block)
+    WRITABLE    wait until the client reads what was sent
     COPY_WAIT   the message handler returns; the next CopyData continues
     Sleep(s)    wait that long (pg_sleep)
 
@@ -44,6 +45,7 @@ class _Named:
 
 TICK: Final = _Named("TICK")
 PARK: Final = _Named("PARK")
+WRITABLE: Final = _Named("WRITABLE")
 COPY_WAIT: Final = _Named("COPY_WAIT")
 
 Signal = _Named | Sleep
@@ -59,7 +61,8 @@ class TaskRunner:
     """
 
     __slots__ = (
-        "_cancelled", "_connection", "_parked", "_scheduled", "_suspended", "_task", "_woken", "deadline", "uninterruptible",
+        "_cancelled", "_connection", "_parked", "_scheduled", "_suspended", "_task", "_woken", "_writing", "deadline",
+        "uninterruptible",
     )  # fmt: skip
 
     def __init__(self, connection: Connection) -> None:
@@ -68,6 +71,7 @@ class TaskRunner:
         self._suspended = False
         self._parked = False
         self._woken = False
+        self._writing = False
         self._scheduled: Any = None
         self._cancelled: SqlError | None = None
         self.deadline = 0.0
@@ -92,9 +96,15 @@ class TaskRunner:
         """What a parked task waits for has happened; may be called before it parks."""
         if self._parked:
             self._parked = False
+            self._unschedule()
             self._advance(None)
         else:
             self._woken = True
+
+    def writable(self) -> None:
+        """The client reads again: continue a task that yielded WRITABLE."""
+        if self._parked and self._writing:
+            self.wake()
 
     def interrupt(self, error: SqlError) -> None:
         """Raise `error` inside the task at its next breath; a proposed commit goes on regardless."""
@@ -135,6 +145,7 @@ class TaskRunner:
     def _advance(self, error: SqlError | None) -> None:
         task = self._task
         assert task is not None
+        self._writing = False
         end = perf_counter() + SLICE_SECONDS
         try:
             while True:
@@ -152,6 +163,10 @@ class TaskRunner:
                     if self._suspended:
                         self._suspended = False
                         self._connection.resume()
+                    return
+                if signal is WRITABLE:
+                    self._writing = True
+                    self._park(0.0)
                     return
                 if signal is PARK:
                     if self._woken:

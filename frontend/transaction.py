@@ -21,6 +21,7 @@ from typing import Any
 
 from sortedcontainers import SortedList
 
+from frontend.contention import Contention, HotKey
 from frontend.errors import SqlError
 from journal.event import LockStrength, Proposal, Provenance, WriteKind
 from storage.mvcc import ReverseScan, Scan, VersionedStore
@@ -57,7 +58,7 @@ class Transaction:
     """Reads at `snapshot`, buffered writes, and the checks that COMMIT submits.
 
     Attributes:
-        txid: the transaction's id, also what txid_current() says.
+        txid: the transaction's id, also what txid_current() says; assigned when first asked for.
         snapshot: commit timestamp (µs since the Unix epoch) of the last event it sees.
         writes: view key → (post-image, WriteKind); b"" is a tombstone.
         locks: view key → LockStrength, for rows locked but not (yet) written.
@@ -67,19 +68,21 @@ class Transaction:
         bytes: size of all keys and post-images put so far, for the transaction size limit.
         dependencies: relation OID → version of every relation used.
         catalog_changes: OIDs whose definition this transaction changes.
+        contention: the node's hot keys while an updating statement runs and there are any, else None; `held`: those whose
+            turn this transaction has; bytes_before: `bytes` when the statement began.
     """
 
     __slots__ = (
-        "_get_stored", "_ordered", "_undo", "bytes", "bytes_max", "catalog_changes", "dependencies", "locks", "movable",
-        "next_row_id", "ranges", "read_only", "reads", "savepoints", "serializable", "snapshot", "store", "txid", "writes",
+        "_get_stored", "_next_id", "_ordered", "_txid", "_undo", "bytes", "bytes_max", "bytes_before", "catalog_changes",
+        "contention", "dependencies", "held", "locks", "movable", "next_row_id", "ranges", "read_only", "reads",
+        "savepoints", "serializable", "snapshot", "store", "writes",
     )  # fmt: skip
 
     def __init__(
         self,
         store: VersionedStore,
         snapshot: int,
-        txid: int,
-        next_row_id: Callable[[], int],
+        next_id: Callable[[], int],
         *,
         serializable: bool = False,
         read_only: bool = False,
@@ -89,8 +92,10 @@ class Transaction:
         self.store = store
         self._get_stored = store.get
         self.snapshot = snapshot
-        self.txid = txid
-        self.next_row_id = next_row_id
+        self._next_id = next_id
+        self._txid = 0
+        # Keys of rows without a primary key come from the same source: unique for ever, increasing on one node.
+        self.next_row_id = next_id
         self.serializable = serializable
         self.read_only = read_only
         self.movable = movable
@@ -105,6 +110,16 @@ class Transaction:
         self.savepoints: list[tuple[str, int]] = []
         self._undo: list[tuple[int, bytes, Any]] | None = None
         self._ordered: SortedList | None = None
+        self.contention: Contention | None = None
+        self.held: list[HotKey] | None = None
+        self.bytes_before = 0
+
+    @property
+    def txid(self) -> int:
+        """The transaction's id: 63 bits, unique for ever."""
+        if not self._txid:
+            self._txid = self._next_id()
+        return self._txid
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,6 +130,12 @@ class Transaction:
             return written[0] or None
         if self.movable or self.serializable:
             self.reads.append(key)
+        if self.contention is not None and self.bytes == self.bytes_before:
+            hot = self.contention.take(key, self)
+            if hot is not None:
+                if self.held is None:
+                    self.held = []
+                self.held.append(hot)
         return self._get_stored(key, self.snapshot)
 
     def scan(self, low: bytes, high: bytes, *, reverse: bool = False) -> Scan | ReverseScan | OverlayScan:
@@ -225,6 +246,12 @@ class Transaction:
             if self.savepoints[place][0] == name:
                 return place
         raise SqlError("3B001", f'savepoint "{name}" does not exist')
+
+    def release_held(self) -> None:
+        """Let those go on who wait for keys that this transaction holds."""
+        held, self.held = self.held, None
+        for hot in held or ():
+            Contention.release(hot, self)
 
     # ── ending ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

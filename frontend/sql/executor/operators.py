@@ -176,7 +176,6 @@ def frozen_reader(transaction: Transaction) -> Transaction:
     reader = Transaction(
         transaction.store,
         transaction.snapshot,
-        transaction.txid,
         transaction.next_row_id,
         serializable=transaction.serializable,
         read_only=True,

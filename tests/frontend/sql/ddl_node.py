@@ -111,9 +111,7 @@ class TestSession:
         if self.transaction_or_none is None:
             view = self.node.view
             self.base = view.catalog
-            self.transaction_or_none = Transaction(
-                view.store, view.snapshot, self.node.next_transaction_id(), self.node.next_transaction_id
-            )
+            self.transaction_or_none = Transaction(view.store, view.snapshot, self.node.next_transaction_id)
         return self.transaction_or_none
 
     @property

@@ -64,15 +64,12 @@ class Engine:
         self.context.catalog = catalog
         self.statistics = Statistics(self.view)
         self._row_ids = count(1)
-        self._txids = count(1000)
         self.transaction: Transaction | None = None
         self.deferred: list[Any] = []
         self.breaths_max = 0
 
     def begin(self) -> Transaction:
-        self.transaction = Transaction(
-            self.view.store, self.view.snapshot, next(self._txids), lambda: next(self._row_ids)
-        )
+        self.transaction = Transaction(self.view.store, self.view.snapshot, lambda: next(self._row_ids))
         self.deferred = []
         return self.transaction
 
