@@ -133,20 +133,31 @@ def rewrite_rows(
     transaction, context = environment.transaction, environment.context
     writer = table_writer(environment, after)
     width = len(after.columns)
-    not_null = [column for column in after.columns if column.not_null and not column.dropped and not column.generated]
+    places = [
+        column.number - 1
+        for column in after.columns
+        if column.not_null and not column.dropped and not column.generated
+    ]
     for chunk in table_rows(environment, before):
         rows = [row for _, row in chunk] if transform is None else [transform(row) for _, row in chunk]
         for row in rows:
             row.extend([None] * (width - len(row)))
-        for column in not_null:
-            place = column.number - 1
-            if any([row[place] is None for row in rows]):
-                raise contains_null(after, column)
+        null = _first_null(rows, places)
         try:
-            writer.insert_many(transaction, rows, context)
+            writer.insert_many(transaction, rows if null is None else rows[: null[0]], context)
         except SqlError as error:
             raise _while_rewriting(error, after) from None
+        if null is not None:
+            raise contains_null(after, after.columns[null[1]])
         yield _BREATH
+
+
+def _first_null(rows: list[Row], places: list[int]) -> tuple[int, int] | None:
+    """(row, column index) of the first NULL at these places."""
+    for place in places:
+        if any([row[place] is None for row in rows]):
+            return min((at, where) for at, row in enumerate(rows) for where in places if row[where] is None)
+    return None
 
 
 def _while_rewriting(error: SqlError, table: Table) -> SqlError:
