@@ -17,6 +17,7 @@ from frontend.session_context import postgres_now
 from frontend.sql import syntax
 from frontend.sql import syntax_commands as statements
 from frontend.sql.ddl.dispatch import DDL_STATEMENTS, execute_ddl
+from frontend.sql.explain import explain_columns, explain_statement
 from frontend.sql.logical import Column
 from frontend.sql.parser import Parsed
 from frontend.statements import PLANNABLE, PreparedStatement
@@ -82,8 +83,6 @@ def columns_of(session: Session, node: syntax.Statement | None) -> Sequence[Colu
             return _SHOW_ALL_COLUMNS
         return (text_column(session.settings.show(node.name)[0]),)
     if isinstance(node, statements.Explain):
-        from frontend.sql.explain import explain_columns
-
         return explain_columns(node)
     if isinstance(node, statements.Execute):
         prepared = session.find_prepared(node.name)
@@ -338,8 +337,6 @@ def _close(session: Session, node: statements.CloseCursor, parameters: Sequence[
 
 
 def _explain(session: Session, node: statements.Explain, parameters: Sequence[Any]) -> Steps:
-    from frontend.sql.explain import explain_columns, explain_statement
-
     rows = yield from explain_statement(session, node, parameters)
     return CommandResult("EXPLAIN", explain_columns(node), rows)
 
