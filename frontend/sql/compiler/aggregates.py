@@ -8,6 +8,8 @@ share the loop: each has its dict, and the row's groups are updated in turn.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -185,6 +187,30 @@ def produce_aggregate(pipe: Pipeline, node: logical.Aggregate, scope: Scope, nee
         _grouped(pipe, node, scope, needed, calls, used, consume)
 
 
+_KEEPERS = ("array_agg", "string_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "xmlagg")
+
+
+def _keeps(calls: list[tuple[logical.Column, _Call]]) -> bool:
+    """Whether some state grows with the number of rows."""
+    return any(call.gathers or call.call.signature.startswith(_KEEPERS) for _, call in calls)
+
+
+def _hold(pipe: Pipeline, calls: list[tuple[logical.Column, _Call]]) -> None:
+    if _keeps(calls) and pipe.function.kind != "plain":
+        pipe.function.line("held += 1")
+
+
+@contextmanager
+def _holding(pipe: Pipeline, calls: list[tuple[logical.Column, _Call]]) -> Iterator[None]:
+    """Memory accounting for aggregates that keep what they are given; each row counts as a small object."""
+    if not _keeps(calls) or pipe.function.kind == "plain":
+        yield
+        return
+    pipe.function.line("held = 0")
+    with pipe.function.grows("held", "0", "held"):
+        yield
+
+
 def _single(
     pipe: Pipeline,
     node: logical.Aggregate,
@@ -201,6 +227,7 @@ def _single(
     def update(inner: Scope) -> None:
         if not calls:
             function.line("pass")
+        _hold(pipe, calls)
         for state, (_, call) in zip(states, calls, strict=True):
             call.step(state, inner)
 
@@ -213,7 +240,8 @@ def _single(
         and all(call.call.star and call.call.filter is None and call.call.signature == "count()" for _, call in calls)
     ):
         pipe.count_into = states
-    pipe.produce(node.input, scope, used, update)
+    with _holding(pipe, calls):
+        pipe.produce(node.input, scope, used, update)
     pipe.count_into = []
     found = dict(scope)
     for state, (column, call) in zip(states, calls, strict=True):
@@ -291,6 +319,7 @@ def _grouped(
             function.line(f"if {found} is None: {table}[{key_code}] = {found} = {creation(keys, mask)}")
         if not calls:
             return
+        _hold(pipe, calls)
         if len(sets) == 1:
             for place, (_, call) in enumerate(calls):
                 call.step(f"{group}[{first_state + place}]", inner)
@@ -299,7 +328,7 @@ def _grouped(
             for place, (_, call) in enumerate(calls):
                 call.step(f"{group}[{first_state + place}]", inner)
 
-    with function.grows(tables[0], group):
+    with function.grows(tables[0], group), _holding(pipe, calls):
         pipe.produce(node.input, scope, used, update)
     row = module.fresh("g")
     if len(tables) == 1:

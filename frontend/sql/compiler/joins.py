@@ -107,6 +107,7 @@ def _build(pipe: Pipeline, node: HashJoin, scope: Scope, wanted: Needed, keep_nu
                 function.line(f"{table}[{key_name}] = {entry}")
                 return
             function.line(f"{bucket} = {table}.get({key_name})")
+            function.line(f"{table}_rows += 1")
             function.line(f"if {bucket} is None: {table}[{key_name}] = [{entry}]")
             function.line(f"else: {bucket}.append({entry})")
 
@@ -119,8 +120,8 @@ def _build(pipe: Pipeline, node: HashJoin, scope: Scope, wanted: Needed, keep_nu
             with function.block("else:"):
                 function.line(f"{table}_nulls.append({code})")
 
-    with function.grows(table, entry):
-        function.line(f"{entry} = None")
+    function.line(f"{entry} = None; {table}_rows = 0")
+    with function.grows(table, entry, "" if node.unique else f"{table}_rows"):
         pipe.produce(node.right, scope, wanted | references(node.right_keys), insert)
     return table, places, width[0]
 

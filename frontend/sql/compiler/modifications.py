@@ -9,6 +9,7 @@ HOT PATH: `UPDATE t SET a = a + $1 WHERE id = $2` is one plain function: get, de
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from frontend.sql import logical, walk
@@ -17,6 +18,8 @@ from frontend.sql.compiler.source import Binding, Scope
 from frontend.sql.compiler.writers import row_writer
 from frontend.sql.executor import foreign_keys, modifying
 from frontend.sql.physical import HashJoin, NestedLoop
+
+BATCH_ROWS = 256
 
 
 def finish_statement(pipe: Pipeline) -> None:
@@ -110,7 +113,10 @@ def produce_insert(pipe: Pipeline, node: logical.Insert, scope: Scope, needed: N
         if node.columns:
             _returned(pipe, node, scope, row, consume)
 
-    if gathers:
+    many = conflict is None and not listens and not node.columns and function.kind != "plain"
+    if many:
+        _insert_in_batches(pipe, node, scope, used, built, gathers)
+    elif gathers:
         function.line(f"{rows} = []")
         with function.grows(rows, f"{rows}[-1]"):
             pipe.produce(node.source, scope, used, lambda inner: function.line(f"{rows}.append({built(inner)})"))
@@ -125,6 +131,36 @@ def produce_insert(pipe: Pipeline, node: logical.Insert, scope: Scope, needed: N
         pipe.produce(node.source, scope, used, each)
     if _count(pipe, node):
         function.line("state.processed = processed")
+
+
+def _insert_in_batches(
+    pipe: Pipeline,
+    node: logical.Insert,
+    scope: Scope,
+    used: frozenset[int],
+    built: Callable[[Scope], str],
+    gathers: bool,
+) -> None:
+    """INSERT without RETURNING, ON CONFLICT or foreign keys: rows are stored a few hundred at a time."""
+    function, module = pipe.function, pipe.module
+    insert = module.bind(row_writer(node.target).insert_many, "insert_many")
+    rows, batch, place = module.fresh("rows"), module.fresh("batch"), module.fresh("i")
+    store = f"processed += {insert}(transaction, {batch}, context)"
+
+    def each(inner: Scope) -> None:
+        function.line(f"{rows}.append({built(inner)})")
+        if not gathers:
+            with function.block(f"if len({rows}) >= {BATCH_ROWS}:"):
+                function.line(f"{batch} = {rows}; {rows} = []")
+                function.line(store)
+
+    function.line(f"{rows} = []")
+    with function.grows(rows, f"{rows}[-1]"):
+        pipe.produce(node.source, scope, used, each)
+    with function.block(f"for {place} in range(0, len({rows}), {BATCH_ROWS}):"):
+        function.line(f"{batch} = {rows}[{place}:{place} + {BATCH_ROWS}]")
+        function.line(store)
+        function.tick()
 
 
 def _insert_or_else(

@@ -100,7 +100,7 @@ class Function:
         self.preamble: list[str] = []
         self.lines: list[str] = []
         self.depth = 1
-        self.growing: list[tuple[str, str, int]] = []
+        self.growing: list[tuple[str, str, str, int]] = []
         self._known: dict[str, str] = {}
 
     # ── names ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,10 +130,13 @@ class Function:
         return name
 
     @contextmanager
-    def grows(self, collection: str, newest: str) -> Iterator[None]:
-        """While this is open, every tick accounts for `collection`; `newest` is source of an element like its others."""
+    def grows(self, collection: str, newest: str, counter: str = "") -> Iterator[None]:
+        """While this is open, every tick accounts for `collection`; `newest` is source of an element like its others.
+
+        `counter`: a local that counts its elements, where `len` does not (lists in a dict).
+        """
         self.module.account += 1
-        self.growing.append((collection, newest, self.module.account))
+        self.growing.append((counter or collection, counter or f"len({collection})", newest, self.module.account))
         yield
         self.growing.pop()
 
@@ -158,8 +161,8 @@ class Function:
         """A place where the execution may pause, and where growing collections are accounted for."""
         if self.kind == "plain":
             return
-        for collection, newest, slot in self.growing:
-            self.line(f"if {collection}: state.keep({slot}, len({collection}), {newest})")
+        for collection, count, newest, slot in self.growing:
+            self.line(f"if {collection}: state.keep({slot}, {count}, {newest})")
         if self.kind == "rows":
             self.line("yield out")
             self.line("if out: out = []; push = out.append")
