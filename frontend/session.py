@@ -743,8 +743,7 @@ class Session:
 
     def copy_data(self, data: bytes) -> None:
         """CopyData."""
-        if self.copy_input is not None:
-            self.copy_input.chunks.append(data)
+        if self.copy_input is not None and self.copy_input.add(data):
             self.tasks.proceed()
 
     def copy_done(self) -> None:

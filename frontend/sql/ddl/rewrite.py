@@ -134,9 +134,7 @@ def rewrite_rows(
     writer = table_writer(environment, after)
     width = len(after.columns)
     places = [
-        column.number - 1
-        for column in after.columns
-        if column.not_null and not column.dropped and not column.generated
+        column.number - 1 for column in after.columns if column.not_null and not column.dropped and not column.generated
     ]
     for chunk in table_rows(environment, before):
         rows = [row for _, row in chunk] if transform is None else [transform(row) for _, row in chunk]
