@@ -31,6 +31,7 @@ SEEK_COST = 4.0
 
 _FLIPPED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _INTEGERS = frozenset([oids.INT2, oids.INT4, oids.INT8])
+_INTEGER_WIDTHS = {oids.INT2: 2, oids.INT4: 4, oids.INT8: 8}
 _STRINGS = frozenset([oids.TEXT, oids.VARCHAR])
 
 
@@ -74,12 +75,14 @@ def conjunction(parts: Sequence[logical.Expression]) -> logical.Expression | Non
 
 
 def stripped(expression: logical.Expression) -> logical.Expression:
-    """Without casts that change nothing (varchar seen as text)."""
-    while isinstance(expression, logical.Cast) and expression.path.method == "binary" and expression.implicit:
-        if {expression.type, expression.operand.type} <= _STRINGS:
-            expression = expression.operand
-        else:
+    """Without implicit casts that neither equality nor order notices: varchar seen as text, integers made wider."""
+    while isinstance(expression, logical.Cast) and expression.implicit:
+        operand = expression.operand
+        strings = expression.path.method == "binary" and {expression.type, operand.type} <= _STRINGS
+        wider = _INTEGER_WIDTHS.get(operand.type, 9) < _INTEGER_WIDTHS.get(expression.type, 0)
+        if not (strings or wider):
             break
+        expression = operand
     return expression
 
 

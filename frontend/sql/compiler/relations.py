@@ -176,7 +176,10 @@ def produce_function_scan(
                 names[column.id] = Binding(f"{row}[{place}]", True, row, place)
             source = f"{module.bind(operators.spread_rows, 'spread')}({source}, {widths[0]})"
         elif node.columns:
-            names[node.columns[0].id] = Binding(row, True)
+            never_null = isinstance(node.calls[0], logical.SetReturningCall) and node.calls[0].signature.startswith(
+                "generate_series("
+            )
+            names[node.columns[0].id] = Binding(row, not never_null)
     else:
         zipped = module.bind(operators.side_by_side, "side_by_side")
         spread = "(" + "".join([f"{width if spreads[at] else 0}, " for at, width in enumerate(widths)]) + ")"

@@ -188,13 +188,12 @@ def _one(reader: _Reader, path: AccessPath, scope: Scope, extra: tuple[str, ...]
             continue
         binding = pipe.value(expression, scope)
         name = binding.code
+        if not name.isidentifier() or name in ("None", "True", "False"):
+            name = module.fresh("x")
+            function.line(f"{name} = {binding.code}")
         guards = _guard(name, column.type, expression.type)
         if not binding.nullable:
             guards = guards[1:]
-        if not name.isidentifier() or name == "None":
-            name = module.fresh("x")
-            function.line(f"{name} = {binding.code}")
-            guards = [guard.replace(binding.code, name) for guard in guards]
         names.append(name)
         tests.extend(guards)
     names.extend(extra)

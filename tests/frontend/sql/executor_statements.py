@@ -345,6 +345,11 @@ select e.id, c.n from emp e cross join lateral (values (e.id * 2), (e.id * 3)) c
 select l.x from loose l where l.x in (select r.y from loose r where r.z = l.z);
 select l.x, l.z from loose l where (l.x, l.z) not in (select r.y, r.z from loose r where r.y is not null and r.z is not null);
 select coalesce(d.name, 'none'), count(e.id) from emp e full join dept d on d.id = e.dept_id group by 1 order by 1;
+select id from big where id = 5;
+select id from big where id = 5::smallint;
+select q.id from (select id, k from big union all select id, salary from emp) q where q.id = 5;
+select b.id from big b join emp e on b.id = e.id where e.id = 2;
+select id from big where id in (1, 5, 7) and k = 5;
 """
 
 CHANGES = """

@@ -77,6 +77,76 @@ PLANS = [
         "select max(k) from big",
         "Aggregate\n  ->  Limit\n        ->  Index Scan Backward using big_k on big\n              Index Cond: (k IS NOT NULL)",
     ),
+    (
+        "select id from emp where id = 1 or id = 3",
+        "Index Scan using emp_pkey on emp\n  Index Cond: (id = ANY (ARRAY[1, 3]))",
+    ),
+    (
+        "select id from emp where id in (1, 2) and salary > 5",
+        "Index Scan using emp_pkey on emp\n  Index Cond: (id = ANY (ARRAY[1, 2]))\n  Filter: (salary > 5)",
+    ),
+    (
+        "select id from emp where note like 'n%' ",
+        "Index Scan using emp_note on emp\n  Index Cond: ((note)::text ~~ 'n%'::text)",
+    ),
+    (
+        "select id from emp where lower(name) = 'x'",
+        "Index Scan using emp_lower on emp\n  Index Cond: (lower(name) = 'x'::text)",
+    ),
+    (
+        "select id from emp where active and salary = 400",
+        "Index Scan using emp_salary on emp\n  Index Cond: (salary = 400)\n  Filter: active",
+    ),
+    (
+        "select id from emp where active and salary > 400 order by salary",
+        "Sort\n  Sort Key: salary\n  ->  Seq Scan on emp\n        Filter: (active AND (salary > 400))",
+    ),
+    ("select id from emp order by salary desc, id limit 2", "Limit\n  ->  Index Scan using emp_salary on emp"),
+    (
+        "select b from pair where a = 1 order by b desc",
+        "Index Scan Backward using pair_pkey on pair\n  Index Cond: (a = 1)",
+    ),
+    ("select b from pair where b = 'x'", "Seq Scan on pair\n  Filter: (b = 'x'::text)"),
+    (
+        "select k from pair p join big b on b.id = p.a where p.a = 1 and p.b = 'x'",
+        "Nested Loop\n  ->  Index Scan using pair_pkey on pair p\n        Index Cond: ((p.a = 1) AND (p.b = 'x'::text))\n  ->  Index Scan using big_pkey on big b\n        Index Cond: (b.id = p.a)",
+    ),
+    (
+        "select * from (select dept_id, count(*) c from emp group by dept_id) s where dept_id = 1 and c > 2",
+        "HashAggregate\n  Group Key: dept_id\n  Filter: (count > 2)\n  ->  Index Scan using emp_dept on emp\n        Index Cond: (dept_id = 1)",
+    ),
+    (
+        "select id from emp e where exists (select 1 from dept d where d.id = e.dept_id and d.budget > 5)",
+        "Hash Semi Join\n  Hash Cond: (e.dept_id = d.id)\n  ->  Seq Scan on emp e\n  ->  Hash\n        ->  Seq Scan on dept d\n              Filter: (d.budget > '5'::numeric)",
+    ),
+    (
+        "select e.id from emp e left join dept d on d.id = e.dept_id where d.name = 'x'",
+        "Nested Loop\n  ->  Index Scan using dept_name_key on dept d\n        Index Cond: (d.name = 'x'::text)\n  ->  Index Scan using emp_dept on emp e\n        Index Cond: (d.id = e.dept_id)",
+    ),
+    (
+        "select q.id from (select id, k from big union all select id, salary from emp) q where q.id = 5",
+        "Append\n  ->  Index Scan using big_pkey on big\n        Index Cond: (big.id = 5)\n  ->  Index Scan using emp_pkey on emp\n        Index Cond: (emp.id = 5)",
+    ),
+    (
+        "with q as (select id, k from big) select * from q where id = 7",
+        "Index Scan using big_pkey on big\n  Index Cond: (id = 7)",
+    ),
+    (
+        "select x from loose where z = (select max(v) from big)",
+        "Seq Scan on loose\n  Filter: (loose.z = (InitPlan))\n  InitPlan 1\n    ->  Aggregate\n        ->  Seq Scan on big",
+    ),
+    (
+        "select id from big where k > 5 and k < 9 and v = 'v1'",
+        "Index Scan using big_k on big\n  Index Cond: ((k > 5) AND (k < 9))\n  Filter: (v = 'v1'::text)",
+    ),
+    (
+        "delete from child_c where parent_id = 3",
+        "Delete on child_c\n  ->  Index Scan using child_c_parent on child_c\n        Index Cond: (parent_id = 3)",
+    ),
+    (
+        "select count(*) from emp e, big b, dept d where e.dept_id = d.id and b.id = e.salary",
+        "Aggregate\n  ->  Hash Join\n        Hash Cond: (e.dept_id = d.id)\n        ->  Hash Join\n              Hash Cond: (e.salary = b.id)\n              ->  Seq Scan on emp e\n              ->  Hash\n                    ->  Seq Scan on big b\n        ->  Hash\n              ->  Seq Scan on dept d",
+    ),
 ]
 
 
