@@ -153,7 +153,7 @@ def rewrite_rows(
 def _first_null(rows: list[Row], places: list[int]) -> tuple[int, int] | None:
     """(row, column index) of the first NULL at these places."""
     for place in places:
-        if any([row[place] is None for row in rows]):
+        if any(row[place] is None for row in rows):
             return min((at, where) for at, row in enumerate(rows) for where in places if row[where] is None)
     return None
 
