@@ -9,35 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import TYPE_CHECKING, cast
 
 from frontend.functions.catalogue import proc_by_oid
 from frontend.sql import logical, syntax
+from frontend.sql.ddl.stored_text import walk
 from frontend.sql.deparse import deparse_expression, quote_identifier, quote_literal
 from frontend.system.definitions import parenthesised
 from frontend.types import oids
-from frontend.types.registry import format_type
+from frontend.types.registry import format_type, type_by_oid
 from storage.catalog import Catalog, Role, Schema
+
+if TYPE_CHECKING:
+    from frontend.context import Context
 
 _SPECIAL_FUNCTIONS = frozenset(
     {"extract", "overlay", "position", "substring", "btrim", "ltrim", "rtrim", "normalize", "is_normalized", "timezone"}
     | {"overlaps", "pg_collation_for", "xmlexists", "like_escape", "similar_to_escape", "date_part"}
 )
-_INTEGERS = frozenset({oids.INT2, oids.INT4, oids.INT8})
-_CONTEXT_FREE = frozenset(
-    {
-        oids.TEXT,
-        oids.VARCHAR,
-        oids.BPCHAR,
-        oids.NAME,
-        oids.UUID,
-        oids.JSON,
-        oids.JSONB,
-        oids.NUMERIC,
-        oids.INT8,
-        oids.INT2,
-    }
-    | {oids.OID, oids.UNKNOWN, oids.CHAR}
-)
+
+
+class _PlainStyle:
+    """The settings under which constants are printed: forms that every session reads alike."""
+
+    time_zone = "UTC"
+    date_style = ("ISO", "MDY")
+    interval_style = "postgres"
+    extra_float_digits = 1
+    bytea_output = "hex"
 
 
 class _NotPrinted(Exception):
@@ -48,6 +47,8 @@ def canonical_text(
     expression: logical.Expression, columns: Mapping[int, str], catalog: Catalog, node: syntax.Expression
 ) -> str:
     """The stored text of a bound expression; `columns` names column ids, `node` is what was written."""
+    if any(isinstance(item, syntax.SqlValue) for item in walk(node)):
+        return deparse_expression(node)  # CURRENT_DATE and its like keep their names
     try:
         return _Printer(columns, catalog).top(expression)
     except _NotPrinted:
@@ -157,12 +158,7 @@ class _Printer:
             return f"'{text}'::numeric"
         if type_oid == oids.REGCLASS:
             return self.regclass(int(value))
-        if type_oid not in _CONTEXT_FREE:
-            raise _NotPrinted
-        text = str(value) if type_oid in _INTEGERS or type_oid == oids.OID else value
-        if type_oid == oids.NUMERIC:
-            text = format(value, "f")
-        assert isinstance(text, str)
+        text = type_by_oid(type_oid).output(value, cast("Context", _PlainStyle()))
         return f"{quote_literal(text)}::{format_type(type_oid, node.typmod)}"
 
     def regclass(self, oid: int) -> str:

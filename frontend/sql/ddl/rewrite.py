@@ -19,6 +19,7 @@ from frontend.sql.ddl import expressions, names
 from frontend.sql.executor.foreign_keys import parent_key
 from frontend.system import registry
 from frontend.transaction import ENTRY_PUT, UNIQUE_PUT
+from frontend.types.registry import type_by_oid
 from storage import keys
 from storage.catalog import Column, Constraint, Index, Table
 from storage.rows import row_decoder
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from frontend.sql.ddl.environment import Batch, DdlEnvironment, Work
 
 CHUNK_ROWS = 256
+PRESENT_MAX = 100_000
+"""Referenced keys that the validation of a foreign key remembers having found."""
 
 Row = list[Any]
 
@@ -223,9 +226,13 @@ def validate_foreign_key(environment: DdlEnvironment, table: Table, constraint: 
     catalog, transaction = environment.draft.catalog, environment.transaction
     parent = catalog.table(constraint.foreign_table)
     places = [number - 1 for number in constraint.columns]
+    present: set[tuple[Any, ...]] = set()
+    hashable = not any(type_by_oid(table.columns[place].type).element for place in places)
     for chunk in table_rows(environment, table):
         for _, row in chunk:
             values = tuple([row[place] for place in places])
+            if hashable and values in present:
+                continue
             if None in values:
                 if constraint.match_full and any(value is not None for value in values):
                     raise _violates(
@@ -244,6 +251,8 @@ def validate_foreign_key(environment: DdlEnvironment, table: Table, constraint: 
                 raise _violates(
                     environment, table, constraint, f'Key ({labels})=({texts}) is not present in table "{parent.name}".'
                 )
+            if hashable and len(present) < PRESENT_MAX:
+                present.add(values)
         yield _BREATH
 
 
