@@ -73,6 +73,8 @@ async def _run(config: configuration.Config) -> int:
     # What was loaded so far lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
+    # Rows in flight are tuples without cycles: looking at them often finds nothing.
+    gc.set_threshold(20_000, 20, 50)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
