@@ -304,6 +304,7 @@ HARMLESS: tuple[Definition, ...] = (
     Definition("transaction_deferrable", "off", _boolean, "No transaction waits for a safe snapshot."),
     Definition("xmloption", "content", _choice, "There is no xml type.", values=("content", "document")),
     Definition("escape_string_warning", "on", _boolean, "Backslashes are ordinary in standard strings; no warning is given."),
+    Definition("restrict_nonsystem_relation_kind", "", _string, "There are no foreign tables, and views run as their reader."),
     Definition("synchronize_seqscans", "on", _boolean, "Scans are in key order."),
     Definition("vacuum_cost_delay", "0", _real, "There is no vacuum."),
     Definition("tcp_keepalives_idle", "0", _integer, "The node sets keep-alive for all connections."),
