@@ -113,6 +113,9 @@ class Session:
         self.verdict: Verdict | None = None
 
         self._contention = gateway.contention
+        self._reader = Transaction(
+            gateway.view.store, gateway.view.snapshot, gateway.next_transaction_id, read_only=True
+        )
         self._state: ExecutionState | None = None
         self._encoders: BoundedCache[Hashable, tuple[int, RowEncoder]] = BoundedCache(ENCODERS_MAX)
         self._scope_key: Any = None
@@ -279,17 +282,30 @@ class Session:
         context = self.context
         in_block = self.transaction_status != "I"
         context.begin_statement(in_block)
-        transaction = self.ensure_transaction()
         parameters = lifted.parameters(literals, context) if lifted.converters is not None else literals
-        state = self._inline_state(transaction, parameters)
-        if in_block or planned.writes:
-            self.check_writable(planned, transaction)
-            transaction.depend(planned.relations)
-            if self._contention.keys and planned.writes:
-                self.tasks.start(self._run_contended(planned, state, True, (0,) * len(planned.columns)))
+        formats = (0,) * len(planned.columns)
+        if not in_block and not planned.writes and self.transaction is None:
+            state = self._inline_state(self._fresh_reader(), parameters)
+            rows = planned.compiled.run_inline(state)
+            reply = self._inline_reply(planned, state, rows, True, formats)
+            if self.sequences.unsettled:
+                self.tasks.start(self._commit_then(reply))
                 return
+            self.connection.send(reply)
+            if self.transaction is not None or self.settings.touched:
+                self._end_transaction(committed=True)
+            elif self._idle_ms:
+                self._watch_idle()
+            return
+        transaction = self.ensure_transaction()
+        state = self._inline_state(transaction, parameters)
+        self.check_writable(planned, transaction)
+        transaction.depend(planned.relations)
+        if self._contention.keys and planned.writes:
+            self.tasks.start(self._run_contended(planned, state, True, formats))
+            return
         rows = planned.compiled.run_inline(state)
-        reply = self._inline_reply(planned, state, rows, True, (0,) * len(planned.columns))
+        reply = self._inline_reply(planned, state, rows, True, formats)
         if in_block:
             self.connection.send(reply)
         elif transaction.must_propose:
@@ -300,6 +316,16 @@ class Session:
         else:
             self.connection.send(reply)
             self._end_transaction(committed=True)
+
+    def _fresh_reader(self) -> Transaction:
+        """The transaction of a statement that only reads, outside of a block: one object, moved to the newest snapshot.
+
+        Nothing else of a Transaction changes by reading single rows, and there is nothing to end.
+        """
+        view = self.gateway.view
+        reader = self._reader
+        reader.snapshot = view.snapshot
+        return reader
 
     def _inline_reply(
         self, planned: PlannedStatement, state: ExecutionState, rows: Any, described: bool, formats: tuple[int, ...]
@@ -596,29 +622,29 @@ class Session:
     def _execute_inline(self, portal: Portal, planned: PlannedStatement) -> None:
         in_block = self.transaction_status != "I"
         self.context.begin_statement(in_block or self.transaction is not None)
-        transaction = self.ensure_transaction()
-        state = self._inline_state(transaction, portal.parameters)
-        if in_block or planned.writes:
-            self.check_writable(planned, transaction)
-            transaction.depend(planned.relations)
-            if self._contention.keys and planned.writes:
-                portal.exhausted = portal.finished = True
-                portal.state = state
-                self.tasks.start(self._run_contended(planned, state, False, portal.formats))
-                return
-        rows = planned.compiled.run_inline(state)
         portal.exhausted = portal.finished = True
-        portal.state = state
-        if planned.columns:
-            if rows:
-                self.connection.send(self.encoder(planned.columns, portal.formats, planned)(rows))
-            tag = command_complete(planned.tag, len(rows) if planned.tag == "SELECT" else state.processed)
-        else:
-            tag = command_complete(planned.tag, state.processed)
+        if not in_block and not planned.writes and self.transaction is None:
+            state = portal.state = self._inline_state(self._fresh_reader(), portal.parameters)
+            rows = planned.compiled.run_inline(state)
+            reply = self._inline_reply(planned, state, rows, False, portal.formats)
+            if self.sequences.unsettled:
+                self._held = reply
+            else:
+                self.connection.send(reply)
+            return
+        transaction = self.ensure_transaction()
+        state = portal.state = self._inline_state(transaction, portal.parameters)
+        self.check_writable(planned, transaction)
+        transaction.depend(planned.relations)
+        if self._contention.keys and planned.writes:
+            self.tasks.start(self._run_contended(planned, state, False, portal.formats))
+            return
+        rows = planned.compiled.run_inline(state)
+        reply = self._inline_reply(planned, state, rows, False, portal.formats)
         if in_block or not planned.writes:
-            self.connection.send(tag)
+            self.connection.send(reply)
         else:
-            self._held = tag
+            self._held = reply
 
     def _run_portal(self, portal: Portal, row_count_max: int) -> Generator[Signal, None, None]:
         connection = self.connection
@@ -725,9 +751,17 @@ class Session:
             return
         transaction = self.transaction
         if transaction is None:
+            if self.sequences.unsettled:
+                self._reply, self._held = self._held, b""
+                self.tasks.start(self._commit_then(self._reply))
+                return
             self._release_held()
-            self._drop_portals()
-            self._watch_idle()
+            if self.settings.touched:
+                self._end_transaction(committed=True)
+            elif self.portals:
+                self._drop_portals()
+            if self._idle_ms or self._timeouts_version != self.settings.version:
+                self._watch_idle()
             return
         self._reply, self._held = self._held, b""
         if transaction.must_propose:

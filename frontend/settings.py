@@ -509,6 +509,11 @@ class Settings:
                 self._undo.append((lowered, self._values[lowered], False))
             self._put(lowered, None)
 
+    @property
+    def touched(self) -> bool:
+        """Whether the running transaction has SET anything."""
+        return bool(self._undo)
+
     def savepoint(self) -> None:
         """Open a level that `rollback_to` can return to."""
         self._marks.append(len(self._undo))
