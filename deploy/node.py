@@ -145,6 +145,10 @@ class Node:
         await self._closing.aclose()
         self.stopped.set()
 
+    async def abandon(self) -> None:
+        """Let go of everything without draining: after a fatal error, and for tests of crashes."""
+        await self._closing.aclose()
+
     # ── what stops the node by itself ──────────────────────────────────────────────────────────────────────────────
 
     @property

@@ -55,6 +55,8 @@ def verdict_error(
         return SqlError("54000", "transaction size limit exceeded", detail=verdict.reason or None)
     if outcome == Outcome.OVERLOADED:
         return SqlError("53400", "too many transactions are waiting to commit", detail=verdict.reason or None)
+    if outcome == Outcome.DISK_FULL:
+        return SqlError("53100", "could not commit the transaction: no space left on the journal's disk")
     if outcome == Outcome.NOT_LEADER:
         return SqlError("57P03", "this node cannot commit transactions now", detail=verdict.reason or None)
     if outcome == Outcome.UNKNOWN:

@@ -65,6 +65,7 @@ _LOCK_OF_STRENGTH = {
     EXCLUSIVE: int(LockStrength.EXCLUSIVE),
 }
 _CONFLICT_SUM = 4
+_RECALL_US_MIN = 1_000_000
 _PRUNE_PER_COMMIT = 4
 _TIMESTAMP_BITS = 64
 _TIMESTAMP_MASK = (1 << _TIMESTAMP_BITS) - 1
@@ -238,7 +239,7 @@ class Adjudicator:
         if snapshot < horizon and snapshot < self.commit_ts and self._is_too_old(snapshot, horizon):
             return Verdict(Outcome.TOO_OLD)
         if snapshot < self.known_since:
-            self._recall()
+            self._recall(snapshot)
         known = self._committed.get(proposal.txid)
         if known is not None:
             return Verdict(Outcome.COMMITTED, known >> _TIMESTAMP_BITS, known & _TIMESTAMP_MASK)
@@ -281,7 +282,7 @@ class Adjudicator:
 
     def recall_window(self) -> None:
         """Make the state complete for the whole window."""
-        self._recall()
+        self._recall(0)
 
     def restore(self, events: Iterable[Event]) -> None:
         """Take over events in order, without judging: the whole window, or those after the ones known already."""
@@ -499,9 +500,12 @@ class Adjudicator:
         self._committed.pop(touched.txid, None)
         self._txid_of.pop(commit_ts, None)
 
-    def _recall(self) -> None:
-        """Load the window's events up to `known_since` underneath what is known."""
-        after = max(self.commit_ts - self.window_us, 0)
+    def _recall(self, snapshot: int) -> None:
+        """Load events of the window underneath what is known, so that everything after `snapshot` is known.
+
+        No more than that, or a second: to judge a proposal nothing else is needed (what committed under its id did so after its
+        snapshot), and after a restart the window may hold a million events, at 17 µs each."""
+        after = max(self.commit_ts - self.window_us, min(snapshot, self.known_since - _RECALL_US_MIN), 0)
         if self._history is None or after >= self.known_since:
             return
         older = Adjudicator(window_us=1 << 62, bulk_keys_max=self.bulk_keys_max, keys_max=1 << 62)

@@ -261,6 +261,11 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         """The segment that `flush` wrote to: the only file to synchronize."""
         return self._segments[-1].file
 
+    @property
+    def path(self) -> str:
+        """That segment's path."""
+        return self._segments[-1].path
+
     def settle(self) -> None:
         """Make visible again what a provisional delete hid and no conflict removed."""
         if self._visible != self._end:

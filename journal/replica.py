@@ -460,7 +460,7 @@ class Replica:
                 self._synchronization_ended.set_result(None)
             return
         if error is not None:
-            self._fail(NodeFatal(f"Raft log: synchronization failed, what is on disk is unknown: {error}"))
+            self._fail(NodeFatal(f"Raft log: cannot synchronize {self._log.path}, what it holds is unknown: {error}"))
             return
         self._log.synchronized()
         try:

@@ -83,6 +83,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def foreign_environment() -> dict[str, str]:
+    """This process's environment without what would configure a node."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("BOREAL_")}
+
+
 @contextmanager
 def boreal_server(command: list[str] | None = None, environment: dict[str, str] | None = None) -> Iterator[Target]:
     """`boreal start` in a directory of its own, until the block ends."""
@@ -94,7 +99,7 @@ def boreal_server(command: list[str] | None = None, environment: dict[str, str] 
                 *("--data", directory, "--pg-port", str(port), "--http-port", str(http_port)),
             ],
             stdout=subprocess.PIPE,
-            env={**os.environ, **(environment or {})},
+            env={**foreign_environment(), **(environment or {})},
             text=True,
         )
         try:

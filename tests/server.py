@@ -15,7 +15,7 @@ from types import TracebackType
 
 import psycopg
 
-from loadtest.compare import free_port
+from loadtest.compare import foreign_environment, free_port
 
 READY_SECONDS_MAX = 30.0
 
@@ -25,6 +25,7 @@ class Server:
 
     Attributes:
         dsn: for psycopg; `port` for anything else.
+        environment: further variables for the process.
         ready_seconds: how long the last start took until the node said that it is ready.
     """
 
@@ -32,6 +33,7 @@ class Server:
         self._temporary = None if directory else tempfile.TemporaryDirectory(prefix="boreal-test-")
         self.directory = directory or Path(self._temporary.name if self._temporary else "")
         self.settings = settings
+        self.environment: dict[str, str] = {}
         self.port = free_port()
         self.http_port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -54,7 +56,7 @@ class Server:
     def start(self) -> None:
         """Start (again); returns when the node is ready."""
         began = time.perf_counter()
-        environment = {**os.environ, **{f"BOREAL_{name.upper()}": value for name, value in self.settings.items()}}
+        settings = {f"BOREAL_{name.upper()}": value for name, value in self.settings.items()}
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -62,7 +64,7 @@ class Server:
                 + ["--pg-port", str(self.port), "--http-port", str(self.http_port)],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment,
+                env={**foreign_environment(), **self.environment, **settings},
                 cwd=Path(__file__).parent.parent,
             )
         assert self.process.stdout is not None
@@ -97,6 +99,7 @@ class Server:
             text=True,
             check=False,
             cwd=Path(__file__).parent.parent,
+            env=foreign_environment(),
         )
         report: dict[str, object] = json.loads(done.stdout)
         return report

@@ -81,7 +81,7 @@ def test_kill_nine_loses_nothing(tmp_path: Path) -> None:
         connection.execute(f"INSERT INTO account SELECT i, 100 FROM generate_series(0, {ACCOUNTS - 1}) i")
     following = [0] * CLIENTS
     try:
-        for _ in range(KILLS):
+        for kill in range(1, KILLS + 1):
             writers = [Writer(server, number, following[number]) for number in range(CLIENTS)]
             for writer in writers:
                 writer.start()
@@ -91,6 +91,7 @@ def test_kill_nine_loses_nothing(tmp_path: Path) -> None:
                 writer.join(30)
                 assert writer.error is None, writer.error
             server.start()
+            print(f"kill {kill}: ready again after {server.ready_seconds:.2f} s")
             assert server.ready_seconds < READY_SECONDS_MAX
             with server.connect() as connection:
                 first = connection.execute("SELECT client, number FROM first ORDER BY 1, 2").fetchall()

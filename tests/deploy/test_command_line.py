@@ -6,7 +6,6 @@ Method: real processes (`tests.server.Server` and plain subprocesses) on free po
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -23,6 +22,7 @@ import psycopg
 import pytest
 
 from deploy import VERSION
+from loadtest.compare import foreign_environment
 from tests.server import Server
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,7 +40,7 @@ def boreal(*arguments: str, environment: dict[str, str] | None = None) -> subpro
         text=True,
         check=False,
         cwd=ROOT,
-        env={**os.environ, **(environment or {})},
+        env={**foreign_environment(), **(environment or {})},
         timeout=60,
     )
 
@@ -211,10 +211,10 @@ def test_port_taken(server: Server, setting: str, tmp_path: Path) -> None:
 # ── stopping ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def wait_for_text(path: Path, text: str) -> None:
-    deadline = time.monotonic() + 10
-    while text not in path.read_text():
-        assert time.monotonic() < deadline, f"no {text!r} in {path.read_text()}"
+def ask_until_error(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Queries for two seconds."""
+    for _ in range(100):
+        connection.execute("SELECT 1")
         time.sleep(0.02)
 
 
@@ -228,17 +228,13 @@ def test_drain_ends_idle_sessions_and_lets_transactions_finish(tmp_path: Path) -
             assert server.process is not None
             server.process.send_signal(signal.SIGTERM)
             with pytest.raises(psycopg.errors.AdminShutdown):
-                for _ in range(100):
-                    idle.execute("SELECT 1")
-                    time.sleep(0.02)
+                ask_until_error(idle)
             with pytest.raises(psycopg.OperationalError, match="shutting down"):
                 server.connect()
             busy.execute("INSERT INTO drained VALUES (2)")
             busy.commit()
             with pytest.raises(psycopg.OperationalError):
-                for _ in range(100):
-                    busy.execute("SELECT 1")
-                    time.sleep(0.02)
+                ask_until_error(busy)
         assert server.process.wait(10) == 0
         assert server.verify()["ok"]
         server.start()
