@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ class Node:
 
     async def _start(self) -> None:
         config = self.config
+        began = time.perf_counter()
         tls = _load_tls(config)
         directory = Path(config.data_directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,10 @@ class Node:
                 transaction_bytes_max=config.transaction_bytes_max,
             ),
         )
+        view_opened = time.perf_counter()
         await self.replica.start()
+        journal_opened = time.perf_counter()
+        replayed_from = self.view.frontier.position
         self._closing.push_async_callback(self.replica.stop)
         self.replica.failed.add_done_callback(self._on_failed)
         if self.view.frontier.position > self.replica.frontier.position:
@@ -109,6 +114,7 @@ class Node:
             shutil.rmtree(self.view.path)
             self.view = self._open_view(directory / "view")
         self.replica.subscribe(self.view.apply, self.view.frontier.position)
+        replayed = time.perf_counter()
         ids = TransactionIds(self._environment.clock, config.node_id)
         self.gateway = Gateway(
             self.view,
@@ -134,6 +140,14 @@ class Node:
             self.pg_port = await self.listener.start(config.pg_host, config.pg_port)
         if config.pg_socket_directory:
             await self.listener.start_unix(f"{config.pg_socket_directory}/.s.PGSQL.{self.pg_port}")
+        logger.info(
+            "view opened in %.2f s, journal in %.2f s, %d events replayed in %.2f s, listening after %.2f s",
+            view_opened - began,
+            journal_opened - view_opened,
+            self.view.frontier.position - replayed_from,
+            replayed - journal_opened,
+            time.perf_counter() - began,
+        )
         task = asyncio.get_running_loop().create_task(self._collect_garbage())
         task.add_done_callback(self._on_task_done)
         self._closing.callback(task.cancel)

@@ -46,11 +46,13 @@ TOTALS = (
 
 @dataclass(frozen=True)
 class Target:
-    """A server under test: name and how libpq finds it."""
+    """A server under test: name, how libpq finds it, its process id and how long it took to be ready (0: not known)."""
 
     name: str
     host: str
     port: int
+    process: int = 0
+    ready_seconds: float = 0.0
 
     @property
     def options(self) -> list[str]:
@@ -92,6 +94,7 @@ def foreign_environment() -> dict[str, str]:
 def boreal_server(command: list[str] | None = None, environment: dict[str, str] | None = None) -> Iterator[Target]:
     """`boreal start` in a directory of its own, until the block ends."""
     port, http_port = free_port(), free_port()
+    began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="boreal-compare-") as directory:
         process = subprocess.Popen(
             [
@@ -106,7 +109,7 @@ def boreal_server(command: list[str] | None = None, environment: dict[str, str] 
             assert process.stdout is not None
             if "ready" not in process.stdout.readline():
                 raise RuntimeError("boreal did not start")
-            yield Target("Boreal", "127.0.0.1", port)
+            yield Target("Boreal", "127.0.0.1", port, process.pid, time.perf_counter() - began)
         finally:
             process.send_signal(signal.SIGTERM)
             try:

@@ -10,6 +10,7 @@ Every value is read when it is asked for: nothing is counted on the way of a sta
 
 from __future__ import annotations
 
+import logging
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -30,6 +32,19 @@ class Leadership(Protocol):
 
     @property
     def is_leader(self) -> bool: ...
+
+
+class _OwnFaults(logging.Filter):
+    """Lets through everything but requests that were no HTTP: a stranger must not be able to fill the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+def _request_logger() -> logging.Logger:
+    requests = logging.getLogger(f"{__name__}.requests")
+    requests.addFilter(_OwnFaults())
+    return requests
 
 
 class MetricDefinition(NamedTuple):
@@ -145,7 +160,7 @@ class HttpServer:
         application.router.add_get("/ready", self._ready)
         application.router.add_get("/status", self._status)
         application.router.add_get("/metrics", self._metrics)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, logger=_request_logger())
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)
         await site.start()

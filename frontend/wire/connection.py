@@ -524,6 +524,8 @@ class PostgresConnection(asyncio.Protocol):
             if not error.deterministic:
                 raise error  # stops the node: it leaves through the event loop's exception handler
             return SqlError(error.sqlstate, str(error))
+        if isinstance(error, UnicodeDecodeError):  # of a parameter: names and texts are checked where they are read
+            return messages.invalid_encoding(error.object, error.start)
         if isinstance(error, MemoryError):
             return SqlError("53200", "out of memory")
         if isinstance(error, RecursionError):
