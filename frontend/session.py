@@ -68,6 +68,7 @@ MOVABLE_READS_MAX = 64
 """A transaction that has read more single rows than this keeps its snapshot: looking them all up again costs too much."""
 
 _TAGS: dict[tuple[str, int], bytes] = {}
+_BIND_NO_DATA = messages.BIND_COMPLETE + messages.NO_DATA
 
 
 def command_complete(tag: str, count: int) -> bytes:
@@ -123,6 +124,7 @@ class Session:
         self._catalog: Catalog = gateway.view.catalog
         self._held = b""
         self._reply = b""
+        self._prefix = b""
         self._idle_timer: Any = None
         self._timeouts_version = -1
         self._statement_timeout_s = 0.0
@@ -283,7 +285,7 @@ class Session:
         in_block = self.transaction_status != "I"
         context.begin_statement(in_block)
         parameters = lifted.parameters(literals, context) if lifted.converters is not None else literals
-        formats = (0,) * len(planned.columns)
+        formats = planned.text_formats
         if not in_block and not planned.writes and self.transaction is None:
             state = self._inline_state(self._fresh_reader(), parameters)
             rows = planned.compiled.run_inline(state)
@@ -302,7 +304,7 @@ class Session:
         self.check_writable(planned, transaction)
         transaction.depend(planned.relations)
         if self._contention.keys and planned.writes:
-            self.tasks.start(self._run_contended(planned, state, True, formats))
+            self.tasks.start(self._run_contended(planned, state, True, formats, described=True))
             return
         rows = planned.compiled.run_inline(state)
         reply = self._inline_reply(planned, state, rows, True, formats)
@@ -339,9 +341,18 @@ class Session:
         return reply + command_complete(planned.tag, len(rows) if planned.tag == "SELECT" else state.processed)
 
     def _run_contended(
-        self, planned: PlannedStatement, state: ExecutionState, simple: bool, formats: tuple[int, ...]
+        self,
+        planned: PlannedStatement,
+        state: ExecutionState,
+        commits: bool,
+        formats: tuple[int, ...],
+        *,
+        described: bool,
     ) -> Generator[Signal, None, None]:
-        """An updating inline plan while some keys are hot: it waits for its turn, then runs as always."""
+        """An updating inline plan while some keys are hot: it waits for its turn, then runs as always.
+
+        `commits`: outside of a block the statement is a transaction of its own; otherwise Sync will end it.
+        """
         transaction = self.ensure_transaction()
         while True:
             reads_before = len(transaction.reads)
@@ -363,10 +374,10 @@ class Session:
                 self.transaction = None
             transaction = self.ensure_transaction()
             transaction.depend(planned.relations)
-        reply = self._inline_reply(planned, state, rows, simple, formats)
+        reply = self._inline_reply(planned, state, rows, described, formats)
         if self.transaction_status != "I":
             self.connection.send(reply)
-        elif simple:
+        elif commits:
             yield from self.commit()
             self.connection.send(reply)
         else:
@@ -383,6 +394,7 @@ class Session:
 
     def _commit_then(self, reply: bytes) -> Generator[Signal, None, None]:
         yield from self.commit()
+        self._prefix = b""
         self.connection.send(reply)
 
     def _inline_state(self, transaction: Transaction, parameters: Sequence[Any]) -> ExecutionState:
@@ -565,6 +577,91 @@ class Session:
         self.portals[portal] = Portal(portal, prepared, planned, values, formats, columns)
         self.connection.send(messages.BIND_COMPLETE)
 
+    def run_segment(
+        self,
+        portal: str,
+        statement: str,
+        parameter_formats: Sequence[int],
+        parameters: list[bytes | None],
+        result_formats: Sequence[int],
+        described: bool,
+    ) -> bool:
+        """Bind, [Describe,] Execute and Sync in one: the hot path of prepared statements."""
+        prepared = self.prepared.get(statement)
+        if prepared is None or portal or self._held or self.transaction_status == "E":
+            return False
+        if prepared.validity != self.scope() or len(parameters) != len(prepared.parameters):
+            return False
+        planned = prepared.planned
+        if planned is None:
+            node = prepared.node
+            prefix = _BIND_NO_DATA if described else messages.BIND_COMPLETE
+            if isinstance(node, syntax_commands.Transaction) and transaction_control.run_hot(self, node, prefix):
+                self.current_sql = prepared.sql
+                return True
+            return False
+        in_block = self.transaction_status != "I"
+        if not planned.compiled.inline or (self.transaction is not None and not in_block):
+            return False
+        self.current_sql = prepared.sql
+        context = self.context
+        context.begin_statement(in_block)
+        values: Sequence[Any] = self._decode(prepared, parameter_formats, parameters) if parameters else ()
+        formats = planned.text_formats
+        if result_formats and planned.columns and result_formats != (0,):
+            formats = expand_formats(result_formats, len(planned.columns), "result")
+        prefix = messages.BIND_COMPLETE + planned.description(formats) if described else messages.BIND_COMPLETE
+        if self.portals:
+            old = self.portals.pop("", None)
+            if old is not None:
+                old.close()
+        send = self.connection.send
+        if not in_block and not planned.writes:
+            state = self._inline_state(self._fresh_reader(), values)
+            self._prefix = prefix
+            rows = planned.compiled.run_inline(state)
+            self._prefix = b""
+            reply = prefix + self._inline_reply(planned, state, rows, False, formats)
+            if self.sequences.unsettled:
+                self.tasks.start(self._commit_then(reply))
+                return True
+            send(reply)
+            if self.transaction is not None or self.settings.touched:
+                self._end_transaction(committed=True)
+            elif self._idle_ms:
+                self._watch_idle()
+            return True
+        # Everything goes out in one piece; `failed` sends the prefix where an error takes the reply's place.
+        self._prefix = prefix
+        transaction = self.ensure_transaction()
+        state = self._inline_state(transaction, values)
+        self.check_writable(planned, transaction)
+        transaction.depend(planned.relations)
+        if self._contention.keys and planned.writes:
+            self._prefix = b""
+            send(prefix)
+            self.tasks.start(self._run_contended(planned, state, not in_block, formats, described=False))
+            return True
+        rows = planned.compiled.run_inline(state)
+        reply = prefix + self._inline_reply(planned, state, rows, False, formats)
+        if in_block:
+            self._prefix = b""
+            send(reply)
+            if self._idle_in_transaction_ms:
+                self._watch_idle()
+        else:
+            self._reply = reply
+            if transaction.must_propose:
+                self._propose(transaction)
+            else:
+                self.tasks.start(self._commit_then(reply))
+        return True
+
+    def take_prefix(self) -> bytes:
+        """What the client must be told before the error that has come instead of a segment's reply; asked once."""
+        prefix, self._prefix = self._prefix, b""
+        return prefix
+
     def _decode(self, prepared: PreparedStatement, formats: Sequence[int], raw: list[bytes | None]) -> list[Any]:
         key = (tuple(formats), self.settings.version, prepared.parameters)
         decoders = prepared.encoders.get(key)
@@ -637,7 +734,7 @@ class Session:
         self.check_writable(planned, transaction)
         transaction.depend(planned.relations)
         if self._contention.keys and planned.writes:
-            self.tasks.start(self._run_contended(planned, state, False, portal.formats))
+            self.tasks.start(self._run_contended(planned, state, False, portal.formats, described=False))
             return
         rows = planned.compiled.run_inline(state)
         reply = self._inline_reply(planned, state, rows, False, portal.formats)
@@ -792,11 +889,12 @@ class Session:
 
     # ── ending transactions ────────────────────────────────────────────────────────────────────────────────────────
 
-    def commit_hot(self, reply: bytes) -> None:
-        """COMMIT of a block that wrote: `reply` follows when the event is durable and visible here."""
+    def commit_hot(self, prefix: bytes, reply: bytes) -> None:
+        """COMMIT of a block that wrote: `prefix` and `reply` follow when the event is durable and visible here."""
         transaction = self.transaction
         assert transaction is not None
-        self._reply = reply
+        self._prefix = prefix
+        self._reply = prefix + reply
         self.block.committing = True
         self._propose(transaction)
 
@@ -819,6 +917,7 @@ class Session:
     def _decided(self, verdict: Verdict) -> None:
         connection = self.connection
         if verdict.outcome == 0:
+            self._prefix = b""
             self._end_transaction(committed=True)
             connection.send(self._reply)
             connection.resume()

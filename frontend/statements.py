@@ -45,12 +45,23 @@ class PlannedStatement:
         tag: "SELECT", "INSERT 0", "UPDATE" or "DELETE"; the row count follows.
     """
 
-    __slots__ = ("_descriptions", "bound", "columns", "compiled", "parameters", "relations", "tag", "writes")
+    __slots__ = (
+        "_descriptions",
+        "bound",
+        "columns",
+        "compiled",
+        "parameters",
+        "relations",
+        "tag",
+        "text_formats",
+        "writes",
+    )
 
     def __init__(self, bound: BoundStatement, compiled: CompiledPlan) -> None:
         self.bound = bound
         self.compiled = compiled
         self.columns = bound.columns
+        self.text_formats = (0,) * len(bound.columns)
         self.parameters = bound.parameters
         self.relations = bound.relations
         self.writes = bound.writes

@@ -70,20 +70,23 @@ def ends_failure(node: syntax.Statement) -> bool:
     )
 
 
-def run_hot(session: Session, node: commands_syntax.Transaction) -> bool:
-    """BEGIN, COMMIT and ROLLBACK as most programs write them, without a task; False where there is more to it."""
+def run_hot(session: Session, node: commands_syntax.Transaction, prefix: bytes = b"") -> bool:
+    """BEGIN, COMMIT and ROLLBACK as most programs write them, without a task; False where there is more to it.
+
+    `prefix`: what the client is told before the CommandComplete.
+    """
     kind = node.kind
     if kind in ("begin", "start"):
         if session.transaction_status != "I" or session.transaction is not None:
             return False
         begin(session, node.modes)
-        session.connection.send(_BEGIN_TAG if kind == "begin" else _START_TAG)
+        session.connection.send(prefix + (_BEGIN_TAG if kind == "begin" else _START_TAG))
         return True
     if node.chain or session.transaction_status == "I":
         return False
     if kind == "rollback":
         session.rollback()
-        session.connection.send(_ROLLBACK_TAG)
+        session.connection.send(prefix + _ROLLBACK_TAG)
         return True
     if kind != "commit" or session.transaction_status == "E":
         return False
@@ -92,9 +95,9 @@ def run_hot(session: Session, node: commands_syntax.Transaction) -> bool:
         return False
     if transaction is None or not transaction.must_propose:
         session.end_committed()
-        session.connection.send(_COMMIT_TAG)
+        session.connection.send(prefix + _COMMIT_TAG)
         return True
-    session.commit_hot(_COMMIT_TAG)
+    session.commit_hot(prefix, _COMMIT_TAG)
     return True
 
 

@@ -62,6 +62,10 @@ SYNC: Final = 4
 TURN_MESSAGES_MAX: Final = 256
 """After so many messages in one go, other connections get their turn."""
 
+# What almost every driver sends behind a Bind: [Describe the unnamed portal,] Execute it without a row limit, Sync.
+_EXECUTE_SYNC: Final = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
+_DESCRIBE_EXECUTE_SYNC: Final = b"D\0\0\0\x06P\0" + _EXECUTE_SYNC
+
 HEADER_BYTES: Final = 5
 _HEADER = Struct("!BI").unpack_from
 _READY = messages.READY_FOR_QUERY
@@ -383,7 +387,23 @@ class PostgresConnection(asyncio.Protocol):
                             continue
                     elif kind == _B:
                         self._command = EXTENDED
-                        session.bind(*messages.parse_bind(data[start:end]))
+                        bound = messages.parse_bind(data[start:end])
+                        tail = size - end
+                        if (tail == len(_DESCRIBE_EXECUTE_SYNC) and data.endswith(_DESCRIBE_EXECUTE_SYNC)) or (
+                            tail == len(_EXECUTE_SYNC) and data.endswith(_EXECUTE_SYNC)
+                        ):
+                            # The whole segment is here: one call instead of four. Its end is a Sync's.
+                            self._command = SYNC
+                            position = size
+                            if session.run_segment(*bound, tail != len(_EXECUTE_SYNC)):
+                                if not self._held and not self._mode:
+                                    output.append(_READY[session.transaction_status])
+                                    continue
+                                self._settle()
+                                continue
+                            self._command = EXTENDED
+                            position = end
+                        session.bind(*bound)
                         continue
                     elif kind == _E:
                         self._command = EXTENDED
@@ -514,6 +534,10 @@ class PostgresConnection(asyncio.Protocol):
         if error.severity != "ERROR" or self._command == START:
             self.terminate(error)
             return
+        session = cast(Session, self.session)
+        prefix = session.take_prefix()
+        if prefix:
+            self._output.append(prefix)
         self._output.append(messages.error_response(error))
         if self._command == EXTENDED:
             self._mode = SKIPPING

@@ -142,6 +142,26 @@ class Session(Protocol):
         parameter formats has been checked against the parameters. Other codes than 0 and 1 are the session's to refuse
         (22023 `unsupported format code: n`). Sends BindComplete."""
 
+    def run_segment(
+        self,
+        portal: str,
+        statement: str,
+        parameter_formats: Sequence[int],
+        parameters: list[bytes | None],
+        result_formats: Sequence[int],
+        described: bool,
+    ) -> bool:
+        """Bind, [Describe,] Execute without a row limit and Sync at once: exactly what `bind`, `describe_portal` of the
+        unnamed portal (where `described`), `execute` and `sync` would do together.
+
+        Returns False, having done nothing, where the session wants the messages one by one. May suspend; an error ends the
+        segment, as it would have up to the Sync that has already been taken.
+        """
+
+    def take_prefix(self) -> bytes:
+        """Called when an error is reported: replies of a `run_segment` that were kept back to go out in one piece with
+        what the error has come instead of; usually b""."""
+
     def describe_statement(self, name: str) -> None:
         """Sends ParameterDescription, then RowDescription (formats 0) or NoData."""
 

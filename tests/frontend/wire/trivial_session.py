@@ -198,6 +198,20 @@ class TrivialSession:
         self.portals.pop(name, None)
         self.connection.send(messages.CLOSE_COMPLETE)
 
+    def run_segment(
+        self,
+        portal: str,
+        statement: str,
+        parameter_formats: Sequence[int],
+        parameters: list[bytes | None],
+        result_formats: Sequence[int],
+        described: bool,
+    ) -> bool:
+        return False
+
+    def take_prefix(self) -> bytes:
+        return b""
+
     def sync(self) -> None:
         self.log.append("sync")
 
