@@ -157,21 +157,36 @@ class Gateway:
         try:
             if found is None:
                 found = self._plan_lifted(session, text, key, scope, literals)
-            return found.planned, found.parameters(literals, session.context)
+            return found.planned, self.literal_values(session, found, text, literals)
         except SqlError as error:
             if error.position and whole is None:
                 error.position += parsed.position - 1
             raise
 
+    def literal_values(self, session: Session, lifted: LiftedPlan, text: str, literals: Sequence[Any]) -> Sequence[Any]:
+        """The literals of a text as its plan wants them. Input errors get the position of their literal."""
+        try:
+            return lifted.parameters(literals, session.context)
+        except SqlError:
+            self._plan_as_written(session, text)  # raises the same, at its position
+            raise
+
+    def _plan_as_written(self, session: Session, text: str) -> PlannedStatement:
+        """The plan of an unprepared statement with its literals in place; 42P02 where it asks for parameters."""
+        planned = self._plan(session, parse(text)[0].statement, (), lifted=False)
+        if planned.parameters:
+            raise SqlError("42P02", "there is no parameter $1", position=text.find("$1") + 1 or None)
+        return planned
+
     def _plan_lifted(self, session: Session, text: str, key: str, scope: int, literals: Sequence[Any]) -> LiftedPlan:
         again = parse(text, lift=True)[0]
         if again.lifted is None:
-            return LiftedPlan(self._plan(session, again.statement, (), lifted=False), (), ())
+            return LiftedPlan(self._plan_as_written(session, text), (), ())
         try:
             planned = self._plan(session, again.statement, (), lifted=True)
         except SqlError:
             # Where the tree must know a literal's value, and for errors at the right position: the text as it is.
-            planned = self._plan(session, parse(text)[0].statement, (), lifted=False)
+            planned = self._plan_as_written(session, text)
             again.fixed = list(range(len(literals)))
         lifted = LiftedPlan(planned, again.lifted, again.fixed)
         if lifted.fixed:
@@ -213,7 +228,7 @@ class Gateway:
             if relation is not None:
                 return relation
         shown = f"{name.schema}.{name.name}" if name.schema else name.name
-        raise SqlError("42P01", f'relation "{shown}" does not exist', position=name.position or None)
+        raise SqlError("42P01", f'relation "{shown}" does not exist')
 
     def resolve_type(self, session: Session, name: syntax.TypeName) -> tuple[int, int]:
         """(OID, typmod) of a type as written; 42704 where it does not exist."""

@@ -126,11 +126,13 @@ class Session:
         self._reply = b""
         self._prefix = b""
         self._idle_timer: Any = None
-        self._timeouts_version = -1
+        self._limits_version = -1
         self._statement_timeout_s = 0.0
         self._idle_in_transaction_ms = 0
         self._idle_ms = 0
         self._memory_bytes_max = 256 << 20
+        self._default_read_only = False
+        self._default_serializable = False
 
         commands.apply_startup(self, startup)
         self.settings.on_change = self._report
@@ -179,12 +181,15 @@ class Session:
         view = self.gateway.view
         if transaction is None:
             block = self.block
+            implicit = self.transaction_status == "I"
+            if implicit and self.settings.version != self._limits_version:
+                self._refresh_limits()
             transaction = self.transaction = Transaction(
                 view.store,
                 self.gateway.read_snapshot(),
                 self.gateway.next_transaction_id,
-                serializable=block.serializable,
-                read_only=block.read_only,
+                serializable=block.serializable or (implicit and self._default_serializable),
+                read_only=block.read_only or (implicit and self._default_read_only),
                 movable=block.movable and self.transaction_status == "T",
                 bytes_max=self.gateway.transaction_bytes_max,
             )
@@ -232,7 +237,7 @@ class Session:
 
     def new_state(self, parameters: Sequence[Any]) -> ExecutionState:
         """An execution of its own, for plans that run in slices."""
-        self._refresh_timeouts()
+        self._refresh_limits()
         return ExecutionState(
             self.ensure_transaction(),
             parameters,
@@ -266,7 +271,7 @@ class Session:
                 if lifted.fixed:
                     lifted = self.gateway.plans.get((key, self._scope, lifted.fixed_values(literals)))
                 if lifted is not None and lifted.planned.compiled.inline and self.transaction_status != "E":
-                    self._query_inline(lifted, literals)
+                    self._query_inline(lifted, literals, sql)
                     return
         nodes = self.gateway.parsed.get(sql)
         if (
@@ -279,12 +284,14 @@ class Session:
         self.state_changed_us = postgres_now()
         self.tasks.start(self._run_simple(sql))
 
-    def _query_inline(self, lifted: LiftedPlan, literals: Sequence[Any]) -> None:
+    def _query_inline(self, lifted: LiftedPlan, literals: Sequence[Any], sql: str) -> None:
         planned = lifted.planned
         context = self.context
         in_block = self.transaction_status != "I"
         context.begin_statement(in_block)
-        parameters = lifted.parameters(literals, context) if lifted.converters is not None else literals
+        parameters = literals
+        if lifted.converters is not None:
+            parameters = self.gateway.literal_values(self, lifted, sql, literals)
         formats = planned.text_formats
         if not in_block and not planned.writes and self.transaction is None:
             state = self._inline_state(self._fresh_reader(), parameters)
@@ -436,7 +443,7 @@ class Session:
             raise in_failed_transaction()
 
     def _begin_timed_statement(self) -> None:
-        self._refresh_timeouts()
+        self._refresh_limits()
         self.context.begin_statement(self.transaction_status != "I" or self.transaction is not None)
         self.tasks.deadline = perf_counter() + self._statement_timeout_s if self._statement_timeout_s else 0.0
 
@@ -857,7 +864,7 @@ class Session:
                 self._end_transaction(committed=True)
             elif self.portals:
                 self._drop_portals()
-            if self._idle_ms or self._timeouts_version != self.settings.version:
+            if self._idle_ms or self._limits_version != self.settings.version:
                 self._watch_idle()
             return
         self._reply, self._held = self._held, b""
@@ -1032,18 +1039,20 @@ class Session:
 
     # ── time limits ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _refresh_timeouts(self) -> None:
+    def _refresh_limits(self) -> None:
         settings = self.settings
-        if settings.version != self._timeouts_version:
-            self._timeouts_version = settings.version
+        if settings.version != self._limits_version:
+            self._limits_version = settings.version
             self._statement_timeout_s = settings.amount("statement_timeout") / 1000
             self._idle_in_transaction_ms = settings.amount("idle_in_transaction_session_timeout")
             self._idle_ms = settings.amount("idle_session_timeout")
             self._memory_bytes_max = settings.amount("work_mem") << 10
+            self._default_read_only = settings.get("default_transaction_read_only") == "on"
+            self._default_serializable = settings.get("default_transaction_isolation") == "serializable"
 
     def _watch_idle(self) -> None:
         """Start the timer of idle_in_transaction_session_timeout or idle_session_timeout, if one applies."""
-        self._refresh_timeouts()
+        self._refresh_limits()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None

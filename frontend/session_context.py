@@ -33,8 +33,8 @@ class SessionContext:
     """See `frontend.context.Context` for the meaning of each member."""
 
     __slots__ = (
-        "_date_style", "_path", "_path_key", "_settings_version", "_statement_us", "_transaction_us", "_zone",
-        "bytea_output", "extra_float_digits", "interval_style", "random", "session", "session_user",
+        "_bytea_output", "_date_style", "_extra_float_digits", "_interval_style", "_path", "_path_key",
+        "_settings_version", "_statement_us", "_transaction_us", "_zone", "random", "session", "session_user",
         "system", "user",
     )  # fmt: skip
 
@@ -50,9 +50,9 @@ class SessionContext:
         self._settings_version = -1
         self._zone = "UTC"
         self._date_style = ("ISO", "MDY")
-        self.interval_style = "postgres"
-        self.extra_float_digits = 1
-        self.bytea_output = "hex"
+        self._interval_style = "postgres"
+        self._extra_float_digits = 1
+        self._bytea_output = "hex"
         self._path: tuple[str, ...] = ()
         self._path_key: object = None
 
@@ -158,9 +158,9 @@ class SessionContext:
         self._zone = settings.get("timezone") or "UTC"
         style, _, order = (settings.get("datestyle") or "ISO, MDY").partition(", ")
         self._date_style = (style, order)
-        self.interval_style = settings.get("intervalstyle") or "postgres"
-        self.extra_float_digits = int(settings.get("extra_float_digits") or 1)
-        self.bytea_output = settings.get("bytea_output") or "hex"
+        self._interval_style = settings.get("intervalstyle") or "postgres"
+        self._extra_float_digits = int(settings.get("extra_float_digits") or 1)
+        self._bytea_output = settings.get("bytea_output") or "hex"
 
     @property
     def time_zone(self) -> str:
@@ -171,6 +171,21 @@ class SessionContext:
     def date_style(self) -> tuple[str, str]:
         self.refresh()
         return self._date_style
+
+    @property
+    def interval_style(self) -> str:
+        self.refresh()
+        return self._interval_style
+
+    @property
+    def extra_float_digits(self) -> int:
+        self.refresh()
+        return self._extra_float_digits
+
+    @property
+    def bytea_output(self) -> str:
+        self.refresh()
+        return self._bytea_output
 
     def get_setting(self, name: str) -> str | None:
         return self.session.settings.get(name)

@@ -14,6 +14,7 @@ reported parameters (ParameterStatus) changed.
 from __future__ import annotations
 
 import importlib.resources
+import re
 import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -87,6 +88,8 @@ def _integer(value: str, definition: Definition) -> str:
     number, suffix = text[:digits].strip(), text[digits:].strip()
     units = _TIME_UNITS_MS if definition.unit == "ms" else _SIZE_UNITS_KB if definition.unit == "kB" else {}
     if suffix and suffix not in units:
+        if not number:
+            raise _invalid(definition, value)
         valid = {"ms": '"us", "ms", "s", "min", "h", and "d"', "kB": '"B", "kB", "MB", "GB", and "TB"'}.get(
             definition.unit
         )
@@ -100,7 +103,7 @@ def _integer(value: str, definition: Definition) -> str:
         raise SqlError(
             "22023",
             f'{amount}{unit} is outside the valid range for parameter "{definition.name}" '
-            f"({definition.minimum}{unit} .. {definition.maximum}{unit})",
+            f"({definition.minimum} .. {definition.maximum})",
         )
     return _with_unit(amount, definition.unit)
 
@@ -143,7 +146,8 @@ def _boolean_or_choice(value: str, definition: Definition) -> str:
 
 
 def _application_name(value: str, definition: Definition) -> str:
-    return "".join(character if " " <= character <= "~" else "?" for character in value)[:63]
+    shown = (chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in value.encode())
+    return "".join(shown)[:63]
 
 
 def _client_encoding(value: str, definition: Definition) -> str:
@@ -162,7 +166,8 @@ _ORDERS = {
 }  # fmt: skip
 
 
-def _date_style(value: str, definition: Definition) -> str:
+def _date_style(value: str, definition: Definition, current: str = "ISO, MDY") -> str:
+    """Style and order; what the value does not say stays as it is."""
     style, order = "", ""
     for part in value.split(","):
         word = part.strip().lower()
@@ -180,7 +185,8 @@ def _date_style(value: str, definition: Definition) -> str:
                 f'invalid value for parameter "DateStyle": "{value}"',
                 detail=f'Unrecognized key word: "{word}".',
             )
-    return f"{style or 'ISO'}, {order or 'MDY'}"
+    current_style, _, current_order = current.partition(", ")
+    return f"{style or current_style}, {order or current_order}"
 
 
 @cache
@@ -195,8 +201,8 @@ def _time_zone(value: str, definition: Definition) -> str:
         return "UTC"
     if lowered in _zone_names():
         return _zone_names()[lowered]
-    if is_posix_zone(text):
-        return text
+    if is_posix_zone(text) or re.fullmatch(r"[+-]?\d{1,2}:\d\d", text):
+        return text  # the latter is a POSIX zone without a name, whose sign is the other way round
     number = text.removeprefix("INTERVAL").strip().strip("'")
     sign = -1 if number.startswith("-") else 1
     hours, _, minutes = number.lstrip("+-").partition(":")
@@ -297,7 +303,7 @@ HARMLESS: tuple[Definition, ...] = (
     Definition("hash_mem_multiplier", "2", _real, "work_mem bounds the whole statement."),
     Definition("check_function_bodies", "on", _boolean, "There are no user-defined functions."),
     Definition("row_security", "on", _boolean, "There are no row security policies."),
-    Definition("default_text_search_config", "pg_catalog.simple", _string, "There is no text search."),
+    Definition("default_text_search_config", "pg_catalog.english", _string, "There is no text search."),
     Definition("default_table_access_method", "heap", _choice, "There is one access method.", values=("heap",)),
     Definition("default_tablespace", "", _choice, "There are no tablespaces.", values=("",)),
     Definition("default_transaction_deferrable", "off", _boolean, "No transaction waits for a safe snapshot."),
@@ -467,6 +473,8 @@ class Settings:
             if facts is not None and facts["context"] in ("postmaster", "sighup"):
                 raise SqlError("55P02", f'parameter "{definition.name}" cannot be changed now')
             raise SqlError("55P02", f'parameter "{definition.name}" cannot be changed')
+        if definition.parse is _date_style:
+            return _date_style(value, definition, self.get(name) or "ISO, MDY")
         return definition.parse(value, definition)
 
     def set(self, name: str, value: str | None, *, local: bool = False, in_transaction: bool = False) -> str:

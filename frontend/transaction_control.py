@@ -280,7 +280,6 @@ def set_constraints(session: Session, node: commands_syntax.SetConstraints) -> N
         session.send_notice(
             SqlError("25P01", "SET CONSTRAINTS can only be used in transaction blocks", severity="WARNING")
         )
-        return
     block = session.block
     if not node.constraints:
         block.constraints_deferred.clear()

@@ -117,8 +117,8 @@ def _into_range(timestamp: int) -> int:
 
 
 _POSIX = re.compile(
-    r"(?P<standard><[A-Za-z0-9+-]+>|[A-Za-z]{3,})?(?P<offset>[+-]?\d{1,2}(?::\d{1,2}){0,2})"
-    r"(?:(?P<daylight><[A-Za-z0-9+-]+>|[A-Za-z]{3,})(?P<rest>[+-]?\d{1,2}(?::\d{1,2}){0,2})?(?P<rules>,.*)?)?\Z"
+    r"(?P<standard><[A-Za-z0-9+:-]+>|[A-Za-z]{3,})?(?P<offset>[+-]?\d{1,2}(?::\d{1,2}){0,2})"
+    r"(?:(?P<daylight><[A-Za-z0-9+:-]+>|[A-Za-z]{3,})(?P<rest>[+-]?\d{1,2}(?::\d{1,2}){0,2})?(?P<rules>,.*)?)?\Z"
 )
 
 

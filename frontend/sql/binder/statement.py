@@ -170,7 +170,7 @@ class StatementBinding:
             self._extend_parameters(node.number)
             if declared:
                 self.parameters[node.number - 1] = declared
-        elif self.view_depth or node.number > 65535 or node.number < 1:
+        elif self.view_depth or self.lifted or node.number > 65535 or node.number < 1:
             raise SqlError("42P02", f"there is no parameter ${node.number}", position=node.position)
         else:
             self._extend_parameters(node.number)

@@ -107,8 +107,8 @@ def find_relation(environment: DdlEnvironment, name: syntax.RelationName) -> Rel
 
 
 def missing_relation(name: syntax.RelationName) -> SqlError:
-    """42P01."""
-    return SqlError("42P01", f'relation "{written(name)}" does not exist', position=name.position or None)
+    """42P01; like PostgreSQL's utility statements, without a position."""
+    return SqlError("42P01", f'relation "{written(name)}" does not exist')
 
 
 def require_relation(environment: DdlEnvironment, name: syntax.RelationName) -> Relation:
