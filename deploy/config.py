@@ -45,6 +45,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         transaction_bytes_max: post-images of one transaction.
         connections_max: client connections at once.
         cache_bytes: RocksDB block cache.
+        busy_poll_us: how long the node looks for a client's next message before it sleeps; 0 sleeps at once.
         drain_seconds: how long SIGTERM lets transactions finish.
         log_level: of the node's log on standard error.
     """
@@ -67,6 +68,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     transaction_bytes_max: Positive = 256 << 20
     connections_max: Positive = 1000
     cache_bytes: Positive = 64 << 20
+    busy_poll_us: Annotated[int, Meta(ge=0, le=10_000)] = 50
     drain_seconds: Annotated[float, Meta(ge=0)] = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

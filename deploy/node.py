@@ -130,6 +130,7 @@ class Node:
             tls=tls,
             registry=CancelRegistry(config.node_id),
             limits=WireLimits(connection_count_max=config.connections_max),
+            busy_poll_seconds=config.busy_poll_us / 1e6,
         )
         self._closing.push_async_callback(self.listener.drain, 0.0)
         self.http = HttpServer(self.gateway, self.replica, VERSION)

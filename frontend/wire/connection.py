@@ -33,6 +33,7 @@ from frontend.errors import SqlError
 from frontend.wire import messages
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.limits import PROTOCOL_MESSAGE_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX, WireLimits
+from frontend.wire.polling import BusyPoll
 from frontend.wire.session_contract import Session, SessionFactory, Startup
 from frontend.wire.tls import TlsChannel
 from journal.errors import BorealError
@@ -92,6 +93,7 @@ class PostgresConnection(asyncio.Protocol):
         secret: the cancel key's second half.
         registry: where the cancel key is entered.
         lost: called once when the connection is gone.
+        poll: keeps the loop awake for a moment after each batch of messages.
     """
 
     __slots__ = (
@@ -109,6 +111,7 @@ class PostgresConnection(asyncio.Protocol):
         "_needed",
         "_output",
         "_output_bytes",
+        "_poll",
         "_position",
         "_reading_paused",
         "_registry",
@@ -130,6 +133,7 @@ class PostgresConnection(asyncio.Protocol):
         limits: WireLimits,
         channel: TlsChannel | None,
         lost: Callable[[PostgresConnection], None],
+        poll: BusyPoll | None = None,
     ) -> None:
         self.startup = startup
         self.loop = asyncio.get_running_loop()
@@ -142,6 +146,7 @@ class PostgresConnection(asyncio.Protocol):
         self._limits = limits
         self._channel = channel
         self._lost = lost
+        self._poll = poll
         self._held = 0
         self._mode = NORMAL
         self._command = NO_COMMAND
@@ -247,6 +252,8 @@ class PostgresConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         self.batches += 1
+        if self._poll is not None:
+            self._poll.touch()
         if self._channel is not None:
             data = self._decrypt(data)
             if not data:

@@ -21,6 +21,7 @@ from frontend.wire.authentication import (
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.connection import PostgresConnection, admin_shutdown
 from frontend.wire.limits import WireLimits
+from frontend.wire.polling import BusyPoll
 from frontend.wire.session_contract import SessionFactory, Startup
 from frontend.wire.startup import ClientStart
 from frontend.wire.tls import ServerTls, TlsChannel
@@ -43,6 +44,7 @@ class Listener:
         tls: None refuses TLS.
         registry: cancel keys, with the node's number.
         limits: bounds.
+        busy_poll_seconds: see polling.BusyPoll; 0 for none.
         password_check: decides the method `password`; the default compares with the role's verifier.
     """
 
@@ -56,6 +58,7 @@ class Listener:
         registry: CancelRegistry | None = None,
         limits: WireLimits | None = None,
         password_check: PasswordCheck | None = None,
+        busy_poll_seconds: float = 0.0,
     ) -> None:
         self.factory = factory
         self.verifier = verifier
@@ -66,6 +69,8 @@ class Listener:
         self.connections: set[PostgresConnection] = set()
         self.draining = False
         self._password_check = password_check
+        self._busy_poll_seconds = busy_poll_seconds
+        self._poll: BusyPoll | None = None
         self._starting: set[ClientStart] = set()
         self._servers: list[asyncio.Server] = []
         self._all_left = asyncio.Event()
@@ -141,8 +146,17 @@ class Listener:
     ) -> None:
         """Give an authenticated client its connection and session."""
         process_id, secret = self.registry.allocate()
+        if self._busy_poll_seconds and self._poll is None:
+            self._poll = BusyPoll(asyncio.get_running_loop(), self._busy_poll_seconds)
         connection = PostgresConnection(
-            transport, replace(startup, process_id=process_id), secret, self.registry, self.limits, channel, self._lost
+            transport,
+            replace(startup, process_id=process_id),
+            secret,
+            self.registry,
+            self.limits,
+            channel,
+            self._lost,
+            self._poll,
         )
         self.connections.add(connection)
         _keep_alive(transport)
