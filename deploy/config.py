@@ -35,10 +35,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         region: label of the node.
         roles: what the node does.
         pg_host, pg_port: the PostgreSQL listener; port 0 takes a free one.
-        pg_socket_directory: also listen on <directory>/.s.PGSQL.<port>; "" for none.
+        pg_socket_directory: also listen on the Unix socket `.s.PGSQL.PORT` in this directory; empty for none.
         http_host, http_port: health and metrics.
-        profile: SQL surface, `postgres` or `dsql`.
-        tls_certificate_file, tls_key_file: PEM; both or neither.
+        profile: SQL surface; so far only PostgreSQL's.
+        tls_certificate_file, tls_key_file: PEM files; both or neither.
         authentication: `trust-loopback`: whoever is on this machine is let in, others need SCRAM; `scram`: everybody does.
         retention_hours: how long superseded row versions stay readable; 0 keeps all.
         conflict_window_seconds: longest time between a transaction's snapshot and its COMMIT.

@@ -64,7 +64,7 @@ def verdict_error(
             "40003",
             "the outcome of the transaction is unknown",
             detail=verdict.reason or None,
-            hint="Ask sys.transaction_status with the transaction's id before retrying.",
+            hint="Look whether the transaction's changes are there before retrying.",
         )
     return SqlError("XX000", f"proposal refused: {verdict.reason}")
 

@@ -13,6 +13,7 @@ built when a column is first looked up, so that the nested loops of psql and the
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib import import_module
@@ -92,6 +93,11 @@ class VirtualRelation:
 
     def __repr__(self) -> str:
         return f"<VirtualRelation {self.schema}.{self.name}>"
+
+    @property
+    def description(self) -> str:
+        """What the relation is, from the docstring of its row function."""
+        return (inspect.getdoc(self._rows) or "") if self._rows is not None else ""
 
     def rows(self, context: Context) -> Iterable[Row]:
         """The rows as the session sees them now, one value a declared column. The list must not be changed."""

@@ -12,6 +12,7 @@ from storage.catalog import Table
 
 @rows_of("sys", "settings", from_catalog=False)
 def _settings(context: Context) -> Iterator[Row]:
+    """The parameters of this session, as in pg_settings."""
     for setting in context.system.settings():
         yield (setting.name, setting.setting, setting.unit, setting.source, setting.context)
 
