@@ -65,6 +65,7 @@ WRONG_VALUES = {
     "cache_bytes": "much",
     "drain_seconds": -0.1,
     "log_level": "loud",
+    "busy_poll_us": 10_001,
 }
 
 
