@@ -186,8 +186,8 @@ def compare(arguments: argparse.Namespace) -> list[Cell]:
                     cell = measure_cell(postgresql, boreal, script, protocol, clients, arguments)
                     cells.append(cell)
                     print(
-                        f"{script:14} {protocol:9} {clients:7} {reference:11.0f} {ours:9.0f} {cell.ratio:6.2f} "
-                        f"{retried:7.1f}% {failed:7}",
+                        f"{script:14} {protocol:9} {clients:7} {cell.postgresql_tps:11.0f} {cell.boreal_tps:9.0f} {cell.ratio:6.2f} "
+                        f"{cell.boreal_retried_percent:7.1f}% {cell.boreal_failed:7}",
                         flush=True,
                     )
             if script != "select-only":
