@@ -485,7 +485,9 @@ class Settings:
             if definition is None and lowered not in self._values:
                 raise unrecognized(name)
             if definition is not None and not definition.settable:
-                self._normalise(name, "")
+                facts = _postgresql_settings().get(lowered)
+                if facts is None or facts["context"] in ("internal", "postmaster", "sighup"):
+                    self._normalise(name, "")
             new = self._base.get(lowered, definition.default if definition else "")
         else:
             new = self._normalise(name, value)

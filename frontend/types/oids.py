@@ -40,6 +40,9 @@ REGCLASS = 2205
 REGTYPE = 2206
 RECORD = 2249
 CSTRING = 2275
+FIRST_USER_OID = 16384
+"""OIDs of user objects begin here, as in PostgreSQL."""
+
 ANY = 2276
 ANYARRAY = 2277
 VOID = 2278

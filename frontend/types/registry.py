@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from frontend.context import Context
@@ -136,9 +136,15 @@ def is_known_type(oid: int) -> bool:
 
 @cache
 def type_by_oid(oid: int) -> TypeEntry:
-    """The entry of a built-in type. 42704 for an unknown OID; using an unsupported type's functions is 0A000."""
+    """The entry of a built-in type, or of a table's row type; 42704 for an unknown OID.
+
+    Using an unsupported type's functions is 0A000.
+    """
     fact = type_facts().get(oid)
     if fact is None:
+        if oid >= oids.FIRST_USER_OID:
+            record = type_facts()[oids.RECORD]
+            return _entry(record._replace(oid=oid, kind="c", category="C"), _row_type_behaviour())
         raise SqlError("42704", f"type with OID {oid} does not exist")
     return _entry(fact, _behaviour_of(oid))
 
@@ -148,6 +154,8 @@ def _behaviour_of(oid: int) -> TypeBehaviour:
     behaviour = _BEHAVIOURS.get(oid)
     if behaviour is not None:
         return behaviour
+    if oid >= oids.FIRST_USER_OID:
+        return _row_type_behaviour()
     if oid == oids.RECORD:
         return records.record_behaviour(_behaviour_of)
     if oid in arrays.VECTOR_ELEMENTS:
@@ -157,6 +165,28 @@ def _behaviour_of(oid: int) -> TypeBehaviour:
     if is_array(oid) and is_supported(fact.element):
         return arrays.array_behaviour(fact.element, fact.delimiter, _behaviour_of(fact.element))
     return _refused(sql_name(oid))
+
+
+@cache
+def _row_type_behaviour() -> TypeBehaviour:
+    """The behaviour of tables' row types and of arrays of them, which user OIDs alone do not tell apart: by the value."""
+    row, rows = _behaviour_of(oids.RECORD), _behaviour_of(oids.RECORDARRAY)
+
+    def behaviour(value: Any) -> TypeBehaviour:
+        return rows if isinstance(value, list) else row
+
+    def key(name: str, value: Any) -> Any:
+        function = getattr(behaviour(value), name)
+        return value if function is None else function(value)
+
+    return TypeBehaviour(
+        row.input,
+        lambda value, context: behaviour(value).output(value, context),
+        row.receive,
+        lambda value, context: behaviour(value).send(value, context),
+        sort_key=partial(key, "sort_key"),
+        hash_key=partial(key, "hash_key"),
+    )
 
 
 def is_supported(oid: int) -> bool:
@@ -264,7 +294,7 @@ def hash_key(oid: int) -> Callable[[Any], Any] | None:
 
 
 def _entry(fact: TypeFact, behaviour: TypeBehaviour) -> TypeEntry:
-    name = sql_name(fact.oid)
+    name = sql_name(fact.oid) if fact.oid in type_facts() else fact.name
 
     def refuse_modifier(modifiers: Sequence[str]) -> int:
         raise SqlError("42601", f'type modifier is not allowed for type "{fact.name}"')

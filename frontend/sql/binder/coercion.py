@@ -36,6 +36,8 @@ def cast_path(binding: StatementBinding, source: int, target: int, context: Coer
         return find_cast(oids.RECORD, oids.RECORD, "e")
     if context != "i" and types.is_row(source) and types.category(target) == "S":
         return find_cast(oids.RECORD, target, context)
+    if context != "i" and types.category(target) == "S" and types.is_row(types.element(source) or oids.INT4):
+        return find_cast(oids.RECORDARRAY, target, context)
     return None
 
 

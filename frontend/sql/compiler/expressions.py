@@ -27,6 +27,7 @@ from frontend.sql import logical, walk
 from frontend.sql.compiler.source import Binding, Function, Scope
 from frontend.sql.executor import values
 from frontend.types import oids
+from frontend.types.records import record_class
 from frontend.types.registry import hash_key, sort_key, type_by_oid
 
 if TYPE_CHECKING:
@@ -613,7 +614,9 @@ class Expressions:
 
     def _row(self, expression: logical.RowConstructor, scope: Scope) -> Binding:
         fields = "".join([self.code(field, scope) + ", " for field in expression.fields])
-        return Binding(f"({fields})", False)
+        types = tuple([field.type for field in expression.fields])
+        row = self.module.bind(record_class(types, tuple(expression.names)), "row")
+        return Binding(f"{row}(({fields}))", False)
 
     def _field(self, expression: logical.FieldSelect, scope: Scope) -> Binding:
         operand = self.value(expression.operand, scope)

@@ -30,6 +30,7 @@ from frontend.sql import logical
 from frontend.sql.compiler.expressions import Expressions, is_atom
 from frontend.sql.compiler.pipeline import references
 from frontend.sql.compiler.source import Binding, Function, Module, Scope
+from frontend.sql.deparse import quote_identifier
 from frontend.sql.executor import ranges
 from frontend.transaction import (
     DELETE,
@@ -335,14 +336,14 @@ class _WriterSource:
         """Source that raises 23505."""
         writer = self.module.bind(self.writer, "writer")
         if bound is None:
-            names = ", ".join([self.table.columns[number - 1].name for number in self.table.row_key])
+            names = ", ".join([quote_identifier(self.table.columns[number - 1].name) for number in self.table.row_key])
             types = tuple([self.table.columns[number - 1].type for number in self.table.row_key])
             values = [f"{row}[{number - 1}]" for number in self.table.row_key]
             index = self.writer.primary
         else:
             names = ", ".join(
                 [
-                    self.table.columns[part.number - 1].name if part.number else str(part.expression)
+                    quote_identifier(self.table.columns[part.number - 1].name) if part.number else str(part.expression)
                     for part in bound.index.key
                 ]
             )

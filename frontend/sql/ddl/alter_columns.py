@@ -113,7 +113,7 @@ def _fill_new_column(environment: DdlEnvironment, before: Table, after: Table, c
         row.append(None)
         row[-1] = compute(row)[0]
         if row[-1] is None and column.not_null:
-            raise rewrite.contains_null(after, column)
+            raise rewrite.contains_null(environment, after, column)
         return row
 
     after = msgspec.structs.replace(after, storage=draft.new_storage_id(after.oid))
@@ -300,6 +300,10 @@ def _alter_type(environment: DdlEnvironment, oid: int, action: Action) -> Work:
     column = names.require_column(table, action.name or "")
     type_oid, typmod, collation = column_type(environment, column.name, action.type, action.collation)
     types = Types(draft.catalog)
+    using = action.expression
+    source = using if using is not None else syntax.ColumnReference(names=[column.name])
+    target = msgspec.structs.replace(column, type=type_oid, typmod=typmod, collation=collation)
+    bound = expressions.bind_using(environment, source, table, target, explicit=using is not None)
     for other in table.columns:
         if other.generated and not other.dropped and other.number != column.number:
             used = expressions.columns_of_text(environment, other.default or "", table)
@@ -316,10 +320,6 @@ def _alter_type(environment: DdlEnvironment, oid: int, action: Action) -> Work:
                 "cannot alter type of a column used by a view or rule",
                 detail=f'rule _RETURN on view {view.name} depends on column "{column.name}"',
             )
-    using = action.expression
-    source = using if using is not None else syntax.ColumnReference(names=[column.name])
-    target = msgspec.structs.replace(column, type=type_oid, typmod=typmod, collation=collation)
-    bound = expressions.bind_using(environment, source, table, target, explicit=using is not None)
     default = _converted_default(environment, column, target, types)
     changed = msgspec.structs.replace(target, default=default, missing=None, statistics_target=-1)
     if column.identity:
@@ -330,6 +330,7 @@ def _alter_type(environment: DdlEnvironment, oid: int, action: Action) -> Work:
     after = with_column(table, changed)
     after = _reindexed(environment, table, after, changed)
     after = _rebound_checks(environment, after, changed)
+    references = constraints.check_reference_types(environment, after, changed)
     if using is None and _same_storage(column, changed):
         draft.put(msgspec.structs.replace(after, columns=_with_missing(after, column)))
         return
@@ -343,6 +344,8 @@ def _alter_type(environment: DdlEnvironment, oid: int, action: Action) -> Work:
         return row
 
     yield from rewrite.rewrite_rows(environment, table, after, convert)
+    for child, constraint in references:
+        yield from rewrite.validate_foreign_key(environment, draft.catalog.table(child), constraint)
 
 
 def _with_missing(table: Table, before: Column) -> tuple[Column, ...]:

@@ -259,7 +259,6 @@ def _add_foreign_key(environment: DdlEnvironment, table: Table, node: syntax_com
         raise SqlError(
             "42830",
             "number of referencing and referenced columns for foreign key disagree",
-            position=node.position or None,
         )
     name = node.name
     if name is None:
@@ -385,3 +384,26 @@ def _check_types(environment: DdlEnvironment, name: str, columns: list[Column], 
             detail=f'Key columns "{column.name}" and "{target.name}" are of incompatible types: '
             f"{types.name(column.type)} and {types.name(target.type)}.",
         )
+
+
+def check_reference_types(environment: DdlEnvironment, table: Table, column: Column) -> list[tuple[int, Constraint]]:
+    """(child's OID, constraint) of the foreign keys that a column takes part in; 42804 where its new type breaks one."""
+    catalog = environment.draft.catalog
+    found: list[tuple[int, Constraint]] = []
+    for oid in {table.oid, *table.referenced_by}:
+        child = table if oid == table.oid else catalog.table(oid)
+        for constraint in child.constraints:
+            if constraint.kind != "f":
+                continue
+            parent = table if constraint.foreign_table == table.oid else catalog.table(constraint.foreign_table)
+            if (child is table and column.number in constraint.columns) or (
+                parent is table and column.number in constraint.foreign_columns
+            ):
+                _check_types(
+                    environment,
+                    constraint.name,
+                    [child.columns[number - 1] for number in constraint.columns],
+                    [parent.columns[number - 1] for number in constraint.foreign_columns],
+                )
+                found.append((oid, constraint))
+    return found

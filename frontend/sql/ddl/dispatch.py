@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from frontend.errors import unsupported
+from frontend.errors import SqlError, unsupported
 from frontend.sql import syntax, syntax_commands
 from frontend.sql.ddl import (
     alter,
@@ -123,6 +123,12 @@ def run_statement(environment: DdlEnvironment, statement: syntax.Statement) -> S
 
 def execute_ddl(session: Session, statement: syntax.Statement, text: str) -> Generator[Signal, None, str]:
     """Run a DDL statement of a session; `text` is the statement's source, for error positions and event provenance."""
+    if (
+        isinstance(statement, syntax_commands.Vacuum)
+        and not statement.analyze_only
+        and (session.in_block or session.block.implicit_several)
+    ):
+        raise SqlError("25001", "VACUUM cannot run inside a transaction block")
     steps = run_statement(SessionEnvironment(session), statement)
     try:
         while True:

@@ -149,7 +149,7 @@ def rewrite_rows(
         except SqlError as error:
             raise _while_rewriting(error, after) from None
         if null is not None:
-            raise contains_null(after, after.columns[null[1]])
+            raise contains_null(environment, after, after.columns[null[1]])
         yield _BREATH
 
 
@@ -177,11 +177,12 @@ def _while_rewriting(error: SqlError, table: Table) -> SqlError:
 # ── checking ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def contains_null(table: Table, column: Column) -> SqlError:
+def contains_null(environment: DdlEnvironment, table: Table, column: Column) -> SqlError:
     """23502 for a column that is to become NOT NULL."""
     return SqlError(
         "23502",
         f'column "{column.name}" of relation "{table.name}" contains null values',
+        schema=names.schema_of(environment, table).name,
         table=table.name,
         column=column.name,
     )
@@ -191,7 +192,7 @@ def require_empty(environment: DdlEnvironment, table: Table, column: Column) -> 
     """23502 unless the table has no rows: a new NOT NULL column without a value for them."""
     for chunk in table_rows(environment, table):
         if chunk:
-            raise contains_null(table, column)
+            raise contains_null(environment, table, column)
         yield _BREATH
 
 
@@ -200,7 +201,7 @@ def validate_not_null(environment: DdlEnvironment, table: Table, column: Column)
     place = column.number - 1
     for chunk in table_rows(environment, table):
         if any(row[place] is None for _, row in chunk):
-            raise contains_null(table, column)
+            raise contains_null(environment, table, column)
         yield _BREATH
 
 

@@ -115,6 +115,9 @@ def finish_statement(state: ExecutionState, queue: list[Work]) -> Breaths:
                     checks.append(Deferred(links.table, constraint, key, values, True))
                 else:
                     yield from _act(state, queue, table, constraint, action, values, new)
+                    if action == "d":
+                        # The default may be the very key that goes away.
+                        checks.append(Deferred(links.table, constraint, key, values, True))
         if not place % CHUNK:
             yield EMPTY
     for count, check in enumerate(checks):
