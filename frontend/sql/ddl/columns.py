@@ -18,6 +18,7 @@ from frontend.sql.ddl.sequence_definitions import SERIAL_TYPES, next_value_expre
 from frontend.system import facts as system_facts
 from frontend.types import oids
 from frontend.types.facts import type_facts
+from frontend.types.registry import is_supported
 from storage.catalog import Column, Sequence, Table
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def column_type(
     fact = types.fact(type_oid)
     if fact.kind == "p" or type_oid in POLYMORPHIC:
         raise SqlError("42P16", f'column "{name}" has pseudo-type {types.name(type_oid)}')
-    if fact.kind in ("r", "m"):
+    if fact.kind in ("r", "m") or (type_oid in type_facts() and not is_supported(type_oid)):
         raise unsupported(f"type {types.name(type_oid)}", position=node.position or None)
     return type_oid, typmod, resolve_collation(name, type_oid, collation, types)
 
