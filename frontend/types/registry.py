@@ -297,6 +297,8 @@ def _entry(fact: TypeFact, behaviour: TypeBehaviour) -> TypeEntry:
     name = sql_name(fact.oid) if fact.oid in type_facts() else fact.name
 
     def refuse_modifier(modifiers: Sequence[str]) -> int:
+        if not is_supported(fact.oid):
+            raise unsupported(f"type {name}")
         raise SqlError("42601", f'type modifier is not allowed for type "{fact.name}"')
 
     def print_modifier(typmod: int) -> str:
