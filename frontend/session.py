@@ -18,7 +18,7 @@ loadtest/compare.py.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ from frontend.statements import (
     BoundedCache,
     LiftedPlan,
     PlannedStatement,
+    PreparedReading,
     PreparedStatement,
     describe,
     expand_formats,
@@ -69,6 +70,7 @@ MOVABLE_READS_MAX = 64
 
 _TAGS: dict[tuple[str, int], bytes] = {}
 _BIND_NO_DATA = messages.BIND_COMPLETE + messages.NO_DATA
+_SELECT_0 = messages.command_complete("SELECT 0")
 
 
 def command_complete(tag: str, count: int) -> bytes:
@@ -585,17 +587,24 @@ class Session:
         self.connection.send(messages.BIND_COMPLETE)
 
     def run_segment(
-        self,
-        portal: str,
-        statement: str,
-        parameter_formats: Sequence[int],
-        parameters: list[bytes | None],
-        result_formats: Sequence[int],
-        described: bool,
+        self, statement: str, parameters: list[bytes | None], result_formats: tuple[int, ...], described: bool
     ) -> bool:
         """Bind, [Describe,] Execute and Sync in one: the hot path of prepared statements."""
         prepared = self.prepared.get(statement)
-        if prepared is None or portal or self._held or self.transaction_status == "E":
+        if prepared is None or self._held:
+            return False
+        reading = prepared.reading
+        if (
+            reading is not None
+            and self.transaction_status == "I"
+            and self.transaction is None
+            and reading.catalog is self.gateway.view.catalog
+            and reading.settings_version == self.settings.version
+            and reading.result_formats == result_formats
+            and len(parameters) == reading.count
+        ):
+            return self._read_segment(prepared, reading, parameters, described)
+        if self.transaction_status == "E":
             return False
         if prepared.validity != self.scope() or len(parameters) != len(prepared.parameters):
             return False
@@ -613,10 +622,21 @@ class Session:
         self.current_sql = prepared.sql
         context = self.context
         context.begin_statement(in_block)
-        values: Sequence[Any] = self._decode(prepared, parameter_formats, parameters) if parameters else ()
+        values: Sequence[Any] = self._decode(prepared, (), parameters) if parameters else ()
         formats = planned.text_formats
         if result_formats and planned.columns and result_formats != (0,):
             formats = expand_formats(result_formats, len(planned.columns), "result")
+        if not in_block and not planned.writes and planned.columns:
+            prepared.reading = PreparedReading(
+                prepared,
+                planned,
+                result_formats,
+                formats,
+                self._decoders(prepared, ()),
+                self.encoder(planned.columns, formats, planned),
+                self.settings.version,
+                self.gateway.view.catalog,
+            )
         prefix = messages.BIND_COMPLETE + planned.description(formats) if described else messages.BIND_COMPLETE
         if self.portals:
             old = self.portals.pop("", None)
@@ -669,15 +689,51 @@ class Session:
         prefix, self._prefix = self._prefix, b""
         return prefix
 
+    def _read_segment(
+        self, prepared: PreparedStatement, reading: PreparedReading, parameters: list[bytes | None], described: bool
+    ) -> bool:
+        """A segment that reads, outside of a block, with everything at hand from the time before."""
+        self.current_sql = prepared.sql
+        self.context.begin_statement(False)
+        values = [
+            None if data is None else decode(data) for decode, data in zip(reading.decoders, parameters, strict=True)
+        ]
+        if self.portals:
+            old = self.portals.pop("", None)
+            if old is not None:
+                old.close()
+        prefix = reading.described if described else messages.BIND_COMPLETE
+        self._prefix = prefix
+        rows = reading.run(self._inline_state(self._fresh_reader(), values))
+        self._prefix = b""
+        if rows:
+            reply = prefix + reading.encode(rows) + command_complete("SELECT", len(rows))
+        else:
+            reply = prefix + _SELECT_0
+        if self.sequences.unsettled:
+            self.tasks.start(self._commit_then(reply))
+            return True
+        self.connection.send(reply)
+        if self.transaction is not None or self.settings.touched:
+            self._end_transaction(committed=True)
+        elif self._idle_ms:
+            self._watch_idle()
+        return True
+
     def _decode(self, prepared: PreparedStatement, formats: Sequence[int], raw: list[bytes | None]) -> list[Any]:
+        decoders = self._decoders(prepared, formats)
+        return [None if data is None else decode(data) for decode, data in zip(decoders, raw, strict=True)]
+
+    def _decoders(self, prepared: PreparedStatement, formats: Sequence[int]) -> list[Callable[[bytes], Any]]:
+        """One function a parameter, remembered until the settings change."""
         key = (tuple(formats), self.settings.version, prepared.parameters)
-        decoders = prepared.encoders.get(key)
+        decoders: list[Callable[[bytes], Any]] | None = prepared.encoders.get(key)
         if decoders is None:
-            expanded = expand_formats(formats, len(raw), "parameter")
+            expanded = expand_formats(formats, len(prepared.parameters), "parameter")
             decoders = parameter_decoders(prepared.parameters, expanded, self.context)
             prepared.encoders.clear()
             prepared.encoders[key] = decoders
-        return [None if data is None else decode(data) for decode, data in zip(decoders, raw, strict=True)]
+        return decoders
 
     def describe_statement(self, name: str) -> None:
         """Describe a prepared statement."""

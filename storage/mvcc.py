@@ -65,15 +65,18 @@ def timestamp_of(stored_key: bytes) -> int:
 class VersionedStore:
     """Reads of one RocksDB database at a snapshot (a commit timestamp in microseconds)."""
 
-    __slots__ = ("_iter", "database")
+    __slots__ = ("_iter", "_iterator", "database")
 
     def __init__(self, database: Any) -> None:
         self.database = database
         self._iter = database.iter
+        self._iterator: Any = None  # kept between reads until something is written
 
     def get(self, key: bytes, snapshot: int) -> bytes | None:
         """The value of `key` (without version) at `snapshot`; None where it does not exist or is deleted."""
-        iterator = self._iter()
+        iterator = self._iterator
+        if iterator is None:
+            iterator = self._iterator = self._iter()
         iterator.seek(key + _U64.pack(_MAXIMUM - snapshot))
         found = iterator.key()
         if found is None or found[:-8] != key:
@@ -81,6 +84,10 @@ class VersionedStore:
                 check(iterator, self.database)
             return None
         return iterator.value() or None
+
+    def written(self) -> None:
+        """The database has changed: an iterator made before does not see it."""
+        self._iterator = None
 
     def get_version(self, key: bytes, snapshot: int) -> tuple[int, bytes] | None:
         """The newest version at `snapshot` as (commit timestamp, value), tombstones (b"") included."""

@@ -175,6 +175,7 @@ class View:
         if changed_catalog:
             catalog = self._changed_catalog(changed_catalog, batch)
         self._write(batch)
+        self.store.written()
         if changed_catalog:
             self.catalog = catalog
         if moved:
@@ -263,6 +264,7 @@ class View:
             raise damage(self.database, DROPPED_PREFIX)
         if done:
             self._write(batch)
+            self.store.written()
         return done
 
     def _collect_key(self, key: bytes, superseded_at: int, batch: WriteBatch) -> None:
@@ -303,6 +305,7 @@ class View:
 
     def close(self) -> None:
         """Flush and close."""
+        self.store.written()
         self.database.flush()
         self.database.close()
 

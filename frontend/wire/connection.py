@@ -66,6 +66,7 @@ TURN_MESSAGES_MAX: Final = 256
 # What almost every driver sends behind a Bind: [Describe the unnamed portal,] Execute it without a row limit, Sync.
 _EXECUTE_SYNC: Final = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
 _DESCRIBE_EXECUTE_SYNC: Final = b"D\0\0\0\x06P\0" + _EXECUTE_SYNC
+assert (len(_DESCRIBE_EXECUTE_SYNC), len(_EXECUTE_SYNC)) == (22, 15)
 
 HEADER_BYTES: Final = 5
 _HEADER = Struct("!BI").unpack_from
@@ -393,24 +394,24 @@ class PostgresConnection(asyncio.Protocol):
                             output.append(_READY[session.transaction_status])
                             continue
                     elif kind == _B:
-                        self._command = EXTENDED
-                        bound = messages.parse_bind(data[start:end])
                         tail = size - end
-                        if (tail == len(_DESCRIBE_EXECUTE_SYNC) and data.endswith(_DESCRIBE_EXECUTE_SYNC)) or (
-                            tail == len(_EXECUTE_SYNC) and data.endswith(_EXECUTE_SYNC)
+                        if (tail == 22 and data.endswith(_DESCRIBE_EXECUTE_SYNC)) or (
+                            tail == 15 and data.endswith(_EXECUTE_SYNC)
                         ):
-                            # The whole segment is here: one call instead of four. Its end is a Sync's.
-                            self._command = SYNC
-                            position = size
-                            if session.run_segment(*bound, tail != len(_EXECUTE_SYNC)):
-                                if not self._held and not self._mode:
-                                    output.append(_READY[session.transaction_status])
+                            plain = messages.parse_plain_bind(data[start:end])
+                            if plain is not None:
+                                # The whole segment is here: one call instead of four. Its end is a Sync's.
+                                self._command = SYNC
+                                position = size
+                                if session.run_segment(*plain, tail == 22):
+                                    if not self._held and not self._mode:
+                                        output.append(_READY[session.transaction_status])
+                                        continue
+                                    self._settle()
                                     continue
-                                self._settle()
-                                continue
-                            self._command = EXTENDED
-                            position = end
-                        session.bind(*bound)
+                                position = end
+                        self._command = EXTENDED
+                        session.bind(*messages.parse_bind(data[start:end]))
                         continue
                     elif kind == _E:
                         self._command = EXTENDED

@@ -143,16 +143,10 @@ class Session(Protocol):
         (22023 `unsupported format code: n`). Sends BindComplete."""
 
     def run_segment(
-        self,
-        portal: str,
-        statement: str,
-        parameter_formats: Sequence[int],
-        parameters: list[bytes | None],
-        result_formats: Sequence[int],
-        described: bool,
+        self, statement: str, parameters: list[bytes | None], result_formats: tuple[int, ...], described: bool
     ) -> bool:
-        """Bind, [Describe,] Execute without a row limit and Sync at once: exactly what `bind`, `describe_portal` of the
-        unnamed portal (where `described`), `execute` and `sync` would do together.
+        """Bind of the unnamed portal with parameters in text form, [Describe,] Execute without a row limit and Sync at
+        once: exactly what `bind`, `describe_portal` (where `described`), `execute` and `sync` would do together.
 
         Returns False, having done nothing, where the session wants the messages one by one. May suspend; an error ends the
         segment, as it would have up to the Sync that has already been taken.

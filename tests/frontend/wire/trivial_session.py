@@ -199,13 +199,7 @@ class TrivialSession:
         self.connection.send(messages.CLOSE_COMPLETE)
 
     def run_segment(
-        self,
-        portal: str,
-        statement: str,
-        parameter_formats: Sequence[int],
-        parameters: list[bytes | None],
-        result_formats: Sequence[int],
-        described: bool,
+        self, statement: str, parameters: list[bytes | None], result_formats: tuple[int, ...], described: bool
     ) -> bool:
         return False
 
