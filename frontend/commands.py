@@ -47,11 +47,13 @@ _SEVERITY_LEVELS = {"DEBUG": 4, "LOG": 5, "INFO": 8, "NOTICE": 6, "WARNING": 7}
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a command tells the client; `columns` None: nothing but the tag."""
+    """What a command tells the client; `columns` None: nothing but the tag. `formats`: those of a simple query's rows where
+    they are not text (FETCH from a BINARY cursor)."""
 
     tag: str
     columns: Sequence[Column] | None = None
     rows: Sequence[Sequence[Any]] = ()
+    formats: tuple[int, ...] = ()
 
 
 def text_column(name: str) -> Column:
@@ -71,6 +73,23 @@ def run(session: Session, node: syntax.Statement, text: str, parameters: Sequenc
     raise unsupported(_spelled(type(node).__name__))
 
 
+def command_name(node: syntax.Statement) -> str:
+    """What PostgreSQL calls a statement that changes the schema."""
+    if isinstance(node, statements.Drop):
+        return f"DROP {node.kind.upper()}"
+    if isinstance(node, statements.AlterTable | statements.SetSchema | statements.SetOwner):
+        return f"ALTER {node.kind.upper()}"
+    if isinstance(node, statements.Rename):
+        return f"ALTER {(node.relation_kind if node.relation is not None else node.kind).upper()}"
+    if isinstance(node, statements.CreateTable) and node.query is not None:
+        return "CREATE TABLE AS"
+    if isinstance(node, statements.Grant | statements.GrantRole):
+        return ("GRANT" if node.grant else "REVOKE") + (" ROLE" if isinstance(node, statements.GrantRole) else "")
+    if isinstance(node, syntax.Truncate):
+        return "TRUNCATE TABLE"
+    return _spelled(type(node).__name__)
+
+
 def _spelled(name: str) -> str:
     """CreateTable → CREATE TABLE."""
     return "".join(" " + letter if letter.isupper() else letter for letter in name).strip().upper()
@@ -85,11 +104,14 @@ def columns_of(session: Session, node: syntax.Statement | None) -> Sequence[Colu
     if isinstance(node, statements.Explain):
         return explain_columns(node)
     if isinstance(node, statements.Execute):
-        prepared = session.find_prepared(node.name)
+        prepared = session.prepared.get(node.name)
+        if prepared is None:
+            return ()  # its execution says so
         planned = session.plan_prepared(prepared)
         return planned.columns if planned is not None else columns_of(session, prepared.node)
     if isinstance(node, statements.Fetch) and not node.move:
-        return cursors.find(session, node.cursor).columns
+        portal = session.portals.get(node.cursor)
+        return portal.columns if portal is not None else ()
     return ()
 
 
@@ -181,9 +203,8 @@ def setting_text(value: syntax.Expression) -> str:
 
 
 def _set(session: Session, node: statements.Set, parameters: Sequence[Any]) -> CommandResult:
-    if node.local and not session.in_block:
-        session.send_notice(SqlError("25P01", "SET LOCAL can only be used in transaction blocks", severity="WARNING"))
-        return CommandResult("SET")
+    if node.local:
+        transaction_control.warn_outside_block(session, "SET LOCAL")
     value = None
     if node.values is not None:
         texts = [setting_text(item) for item in node.values]
@@ -205,16 +226,10 @@ def _set_transaction(session: Session, node: statements.SetTransaction, paramete
         raise unsupported("SET TRANSACTION SNAPSHOT")
     modes = node.modes
     prefix = "default_" if node.session else ""
-    if not node.session and not session.in_block:
-        session.send_notice(
-            SqlError("25P01", "SET TRANSACTION can only be used in transaction blocks", severity="WARNING")
-        )
-        return CommandResult("SET")
-    local = not node.session
-    if modes.isolation is not None:
-        session.set_parameter(prefix + "transaction_isolation", modes.isolation, local=local)
-    if modes.read_only is not None:
-        session.set_parameter(prefix + "transaction_read_only", "on" if modes.read_only else "off", local=local)
+    if not node.session:
+        transaction_control.warn_outside_block(session, "SET TRANSACTION")
+    for name, value in transaction_control.mode_settings(modes):
+        session.set_parameter(prefix + name, value, local=not node.session)
     return CommandResult("SET")
 
 
@@ -243,8 +258,7 @@ def _show(session: Session, node: statements.Show, parameters: Sequence[Any]) ->
 
 def _discard(session: Session, node: statements.Discard, parameters: Sequence[Any]) -> CommandResult:
     if node.target == "all":
-        if session.in_block:
-            raise SqlError("25001", "DISCARD ALL cannot run inside a transaction block")
+        transaction_control.require_alone(session, "DISCARD ALL")
         cursors.close_all(session)
         set_identity(session, "session_authorization", None, False)
         session.settings.reset_all()
@@ -325,7 +339,7 @@ def _fetch(session: Session, node: statements.Fetch, parameters: Sequence[Any]) 
     portal, rows, count = yield from cursors.fetch(session, node)
     if node.move:
         return CommandResult(f"MOVE {count}")
-    return CommandResult(f"FETCH {count}", portal.columns, rows)
+    return CommandResult(f"FETCH {count}", portal.columns, rows, portal.formats)
 
 
 def _close(session: Session, node: statements.CloseCursor, parameters: Sequence[Any]) -> CommandResult:
@@ -343,23 +357,26 @@ def _explain(session: Session, node: statements.Explain, parameters: Sequence[An
 
 def _run_ddl(session: Session, node: syntax.Statement, text: str) -> Steps:
     transaction = session.ensure_transaction()
-    if transaction.read_only:
-        raise SqlError("25006", f"cannot execute {_spelled(type(node).__name__)} in a read-only transaction")
+    if isinstance(node, statements.Vacuum):
+        if not node.analyze_only:
+            transaction_control.require_alone(session, "VACUUM")
+    elif transaction.read_only:
+        raise SqlError("25006", f"cannot execute {command_name(node)} in a read-only transaction")
     tag = yield from execute_ddl(session, node, text)
     return CommandResult(tag)
 
 
 def _lock(session: Session, node: statements.Lock, parameters: Sequence[Any]) -> CommandResult:
-    if not session.in_block:
+    if not session.in_block and not session.block.implicit_several:
         raise SqlError("25P01", "LOCK TABLE can only be used in transaction blocks")
+    session.ensure_transaction()
+    for target in node.targets:
+        session.gateway.resolve_relation(session, target.relation)
     if node.mode not in ("access share", "row share"):
         raise unsupported(
             f"LOCK TABLE in {node.mode.upper()} MODE",
             hint="Nothing waits for locks here: conflicts are found at COMMIT. Use SELECT … FOR UPDATE to have rows checked.",
         )
-    session.ensure_transaction()
-    for target in node.targets:
-        session.gateway.resolve_relation(session, target.relation)
     return CommandResult("LOCK TABLE")
 
 

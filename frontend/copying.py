@@ -82,8 +82,8 @@ def run(session: Session, node: statements.Copy) -> Generator[Signal, None, byte
 # ── options ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _options(node: statements.Copy, columns: Sequence[str], target: str) -> CopyOptions:
-    """The WITH list as the codecs want it; 42601 for unknown or repeated options."""
+def _options(node: statements.Copy, columns: Sequence[str], target: Table | None) -> CopyOptions:
+    """The WITH list as the codecs want it; 42601 for unknown or repeated options. `target`: None copies a query."""
     values: dict[str, Any] = {}
     for option in node.options:
         name, value = option.name.lower(), option.value
@@ -107,8 +107,7 @@ def _options(node: statements.Copy, columns: Sequence[str], target: str) -> Copy
             values[name] = value
         else:
             raise SqlError("42601", f'option "{option.name}" not recognized', position=option.position or None)
-    if values.pop("freeze", False) and not node.from_:
-        raise SqlError("0A000", "COPY freeze only available using COPY FROM")
+    values.pop("freeze", None)
     values.pop("encoding", None)
     return CopyOptions(**values).resolved(copy_from=node.from_)
 
@@ -129,12 +128,16 @@ def _header(value: object) -> str:
     return "names" if result else "none"
 
 
-def _column_places(value: object, columns: Sequence[str], option: str, target: str) -> frozenset[int]:
+def _column_places(value: object, columns: Sequence[str], option: str, target: Table | None) -> frozenset[int]:
     if value == "*":
         return frozenset(range(len(columns)))
     names = value if isinstance(value, list) else [str(value)]
     for name in names:
         if name not in columns:
+            if target is None:
+                raise SqlError("42703", f'column "{name}" does not exist')
+            if not any(column.name == name and not column.dropped for column in target.columns):
+                raise SqlError("42703", f'column "{name}" of relation "{target.name}" does not exist')
             raise SqlError("42P10", f'{option.upper()} column "{name}" not referenced by COPY')
     return frozenset(columns.index(name) for name in names)
 
@@ -146,9 +149,13 @@ def _target(session: Session, node: statements.Copy) -> tuple[Table, list[TableC
     assert node.relation is not None
     relation = session.gateway.resolve_relation(session, node.relation)
     if not isinstance(relation, Table):
-        kind = (
-            "view" if isinstance(relation, View) else "sequence" if isinstance(relation, CatalogSequence) else "index"
-        )
+        if isinstance(relation, View):
+            raise SqlError(
+                "42809",
+                f'cannot copy to view "{node.relation.name}"',
+                hint="To enable copying to a view, provide an INSTEAD OF INSERT trigger.",
+            )
+        kind = "sequence" if isinstance(relation, CatalogSequence) else "index"
         raise SqlError("42809", f'cannot copy to {kind} "{node.relation.name}"')
     live = {column.name: column for column in relation.columns if not column.dropped}
     if not node.columns:
@@ -176,7 +183,7 @@ def _copy_in(session: Session, node: statements.Copy) -> Generator[Signal, None,
     if transaction.read_only:
         raise SqlError("25006", "cannot execute COPY FROM in a read-only transaction")
     names = [column.name for column in columns]
-    options = _options(node, names, table.name)
+    options = _options(node, names, table)
     decoder = make_decoder(options, names)
     inserter = _Inserter(session, node.relation, table, columns, binary=options.format == "binary")
     code = 1 if options.format == "binary" else 0
@@ -420,7 +427,8 @@ def _copy_out(session: Session, node: statements.Copy) -> Generator[Signal, None
     if not columns:
         raise SqlError("0A000", "COPY query must have a RETURNING clause")
     names = [column.name for column in columns]
-    options = _options(node, names, "query")
+    target = session.gateway.resolve_relation(session, node.relation) if node.relation is not None else None
+    options = _options(node, names, target if isinstance(target, Table) else None)
     transaction = session.ensure_transaction()
     session.check_writable(planned, transaction)
     transaction.depend(planned.relations)

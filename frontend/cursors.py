@@ -1,7 +1,8 @@
 """DECLARE, FETCH, MOVE, CLOSE: portals that SQL names.
 
-A forward-only cursor is the plan's generator, stopped where the last FETCH left it. A SCROLL cursor keeps the rows it has
-produced; a cursor WITH HOLD runs to its end at DECLARE (its transaction's snapshot is what it shows) and outlives COMMIT.
+A cursor sees its transaction as it was at DECLARE, whatever the transaction writes later. A forward-only cursor is the plan's
+generator, stopped where the last FETCH left it. A SCROLL cursor keeps the rows it has produced; a cursor WITH HOLD runs to
+its end at DECLARE (its transaction's snapshot is what it shows) and outlives COMMIT.
 Without SCROLL or NO SCROLL, PostgreSQL allows backward fetches where the plan makes them cheap; here a backward fetch then
 runs on the rows kept, which are kept from the start for cursors not declared NO SCROLL.
 """
@@ -33,7 +34,7 @@ def declare(
     session: Session, node: statements.DeclareCursor, parameters: Sequence[Any]
 ) -> Generator[Signal, None, None]:
     """DECLARE name CURSOR FOR query."""
-    if not node.hold and not session.in_block and not session.block.implicit_several:
+    if not node.hold and not session.in_block and not session.block.implicit_several and session.transaction is None:
         raise SqlError("25P01", "DECLARE CURSOR can only be used in transaction blocks")
     if node.name in session.portals:
         raise SqlError("42P03", f'cursor "{node.name}" already exists')
@@ -49,13 +50,13 @@ def declare(
     portal.sql = session.current_sql
     portal.created_us = postgres_now()
     portal.scroll = node.scroll is not False
-    session.start_portal(portal)
+    portal.level = len(session.block.marks)
+    session.start_portal(portal, in_pieces=True)
     if portal.scroll or node.hold:
         portal.kept = []
     if node.hold:
         yield from _keep(portal, 0)
         portal.hold = True
-        portal.scroll = bool(node.scroll)
     session.portals[node.name] = portal
 
 
@@ -77,31 +78,53 @@ def _keep(portal: Portal, wanted: int) -> Generator[Signal, None, None]:
 def fetch(session: Session, node: statements.Fetch) -> Generator[Signal, None, tuple[Portal, Rows, int]]:
     """FETCH or MOVE: (cursor, rows, number of rows moved over)."""
     portal = find(session, node.cursor)
+    if portal.failed:
+        raise SqlError("55000", f'portal "{portal.name}" cannot be run')
     direction, count = node.direction, node.count
+    if direction == "backward" and count is not None and count < 0:
+        direction, count = "forward", -count
     if direction == "forward" and (count is None or count >= 0):
         rows = yield from _forward(portal, count)
-    elif portal.kept is None or not portal.scroll:
-        if direction == "backward" and count is not None and count < 0:
-            rows = yield from _forward(portal, -count)
-        else:
-            raise SqlError(
-                "55000", "cursor can only scan forward", hint="Declare it with SCROLL option to enable backward scan."
-            )
+    elif not portal.scroll:
+        rows = yield from _jump_forward(portal, direction, count)
     else:
         rows = yield from _scroll(portal, direction, count)
     return portal, rows, len(rows)
 
 
+def _forward_only() -> SqlError:
+    return SqlError(
+        "55000", "cursor can only scan forward", hint="Declare it with SCROLL option to enable backward scan."
+    )
+
+
+def _jump_forward(portal: Portal, direction: str, count: int | None) -> Generator[Signal, None, Rows]:
+    """Absolute and relative fetches with NO SCROLL: as long as they lead forward from the cursor's position."""
+    steps = count or 0
+    if direction == "absolute" and steps > 0 and not portal.at_end:
+        steps -= portal.place
+    elif direction != "relative":
+        steps = 0
+    if steps <= 0:
+        raise _forward_only()
+    passed = yield from _forward(portal, steps)
+    return passed[-1:] if len(passed) == steps else []
+
+
 def _forward(portal: Portal, count: int | None) -> Generator[Signal, None, Rows]:
     """The next `count` rows (None: all); 0 re-fetches the current row."""
     kept = portal.kept
-    if kept is None:
+    if kept is None or not portal.scroll:
         if count == 0:
-            raise SqlError(
-                "55000", "cursor can only scan forward", hint="Declare it with SCROLL option to enable backward scan."
-            )
-        rows = yield from portal.take(count or 0)
+            if portal.place > 0 and not portal.at_end:
+                raise _forward_only()
+            return []
+        if kept is None:
+            rows = yield from portal.take(count or 0)
+        else:
+            rows = kept[portal.place : None if count is None else portal.place + count]
         portal.place += len(rows)
+        portal.at_end = count is None or len(rows) < count
         return rows
     if count == 0:
         return [kept[portal.place - 1]] if 0 < portal.place <= len(kept) else []

@@ -46,6 +46,17 @@ LARGE_TRANSACTION_BYTES = 512 << 10
 FRAGMENT_BYTES = 512 << 10
 
 
+def _nodes(node: object) -> Iterator[object]:
+    """A syntax tree's nodes, from left to right."""
+    if isinstance(node, list | tuple):
+        for item in node:
+            yield from _nodes(item)
+    elif isinstance(node, syntax.Node):
+        yield node
+        for name in node.__struct_fields__:
+            yield from _nodes(getattr(node, name))
+
+
 class Journal(Protocol):
     """What the gateway needs of `journal.replica.Replica`."""
 
@@ -173,9 +184,11 @@ class Gateway:
 
     def _plan_as_written(self, session: Session, text: str) -> PlannedStatement:
         """The plan of an unprepared statement with its literals in place; 42P02 where it asks for parameters."""
-        planned = self._plan(session, parse(text)[0].statement, (), lifted=False)
+        statement = parse(text)[0].statement
+        planned = self._plan(session, statement, (), lifted=False)
         if planned.parameters:
-            raise SqlError("42P02", "there is no parameter $1", position=text.find("$1") + 1 or None)
+            first = next(node for node in _nodes(statement) if isinstance(node, syntax.Parameter))
+            raise SqlError("42P02", f"there is no parameter ${first.number}", position=first.position or None)
         return planned
 
     def _plan_lifted(self, session: Session, text: str, key: str, scope: int, literals: Sequence[Any]) -> LiftedPlan:
@@ -218,11 +231,12 @@ class Gateway:
         return self._plan(session, node, parameter_types, lifted=False)
 
     def resolve_relation(self, session: Session, name: syntax.RelationName) -> Relation:
-        """The user relation that a name means along the search path; 42P01 where there is none."""
+        """The user relation that a command's name means along the search path; 42P01, without a position as PostgreSQL has
+        it for commands, where there is none."""
         catalog = session.catalog
         for schema in (name.schema,) if name.schema is not None else session.context.search_path:
             if system_registry.find(schema, name.name) is not None:
-                raise SqlError("42809", f'"{name.name}" is a system relation', position=name.position or None)
+                raise SqlError("42809", f'"{name.name}" is a system relation')
             record = catalog.schema(schema)
             relation = catalog.relation(record.oid, name.name) if record is not None else None
             if relation is not None:

@@ -35,12 +35,17 @@ class Portal:
         rows: produced and not yet handed out.
         exhausted: the plan has no more rows.
         finished: everything was handed out and CommandComplete was sent.
-        kept: all rows so far, for scrolling; `place` is the number of rows before the cursor's position.
+        kept: all rows so far, for scrolling; `place` is the number of rows before the cursor's position; `at_end`, of a
+            cursor that keeps no rows: it is behind the last one.
+        hold: WITH HOLD; `held`: the transaction that made it has committed.
+        level: how many savepoints there were when it was opened.
+        failed: its plan has raised an error.
+        tag: of a command that returned rows: what CommandComplete will say.
     """
 
     __slots__ = (
-        "columns", "created_us", "exhausted", "finished", "formats", "hold", "iterator", "kept", "name", "parameters",
-        "place", "planned", "prepared", "rows", "scroll", "sql", "state",
+        "at_end", "columns", "created_us", "exhausted", "failed", "finished", "formats", "held", "hold", "iterator", "kept",
+        "level", "name", "parameters", "place", "planned", "prepared", "rows", "scroll", "sql", "state", "tag",
     )  # fmt: skip
 
     def __init__(
@@ -67,8 +72,13 @@ class Portal:
         self.scroll = False
         self.kept: Rows | None = None
         self.place = 0
+        self.at_end = False
         self.sql = ""
         self.created_us = 0
+        self.held = False
+        self.level = 0
+        self.failed = False
+        self.tag = ""
 
     def take(self, count: int) -> Generator[Signal, None, Rows]:
         """The next `count` rows (0: all); fewer at the end. Gives way between batches."""
@@ -76,7 +86,11 @@ class Portal:
         iterator = self.iterator
         while not self.exhausted and (count == 0 or len(rows) < count):
             assert iterator is not None
-            batch = next(iterator, None)
+            try:
+                batch = next(iterator, None)
+            except Exception:
+                self.failed = True
+                raise
             if batch is None:
                 self.exhausted = True
             elif isinstance(batch, list):

@@ -33,8 +33,11 @@ from frontend.settings import Settings, parse_boolean
 from frontend.sql import syntax, syntax_commands
 from frontend.sql.ddl.draft import CatalogDraft
 from frontend.sql.executor.foreign_keys import check_deferred
+from frontend.sql.executor.operators import frozen_reader
 from frontend.sql.executor.state import ExecutionState, Sleep
 from frontend.sql.fingerprint import fingerprint
+from frontend.sql.logical import LockRows
+from frontend.sql.walk import walk
 from frontend.statements import (
     PLANNABLE,
     BoundedCache,
@@ -55,7 +58,7 @@ from journal.event import Outcome
 
 if TYPE_CHECKING:
     from frontend.gateway import Gateway
-    from frontend.sql.logical import Column
+    from frontend.sql.logical import Column, Plan
     from frontend.sql.parser import Parsed
     from frontend.wire.rowencoder import RowEncoder
     from frontend.wire.session_contract import Connection, TransactionStatus
@@ -109,7 +112,6 @@ class Session:
         self.prepared: dict[str, PreparedStatement] = {}
         self.portals: dict[str, Portal] = {}
         self.copy_input: CopyInput | None = None
-        self.block = transaction_control.Block()
         self.started_us = postgres_now()
         self.state_changed_us = self.started_us
         self.current_sql = ""
@@ -133,12 +135,13 @@ class Session:
         self._idle_in_transaction_ms = 0
         self._idle_ms = 0
         self._memory_bytes_max = 256 << 20
-        self._default_read_only = False
-        self._default_serializable = False
 
         commands.apply_startup(self, startup)
-        self.settings.on_change = self._report
-        for name, value in self.settings.reported():
+        self._default_modes = transaction_control.default_modes(self.settings)
+        self.block = transaction_control.Block(self._default_modes)
+        self.settings.on_change = self._on_change
+        self._reported = dict(self.settings.reported())
+        for name, value in self._reported.items():
             connection.send(messages.parameter_status(name, value))
         gateway.sessions.add(self)
 
@@ -161,14 +164,29 @@ class Session:
         if commands.wants_notice(self.settings.get("client_min_messages") or "notice", notice.severity):
             self.connection.send(messages.notice_response(notice))
 
-    def _report(self, name: str, value: str) -> None:
-        self.connection.send(messages.parameter_status(name, value))
+    def _on_change(self, lowered: str, reported: bool) -> None:
+        if reported:
+            self.connection.report_parameters()
+        if lowered.startswith("default_transaction_"):
+            self._default_modes = transaction_control.default_modes(self.settings)
+            self.block.used = True  # the next transaction needs a block of these modes
+
+    def report_parameters(self) -> None:
+        """ParameterStatus of what differs from what the client knows."""
+        known = self._reported
+        for name, value in self.settings.reported():
+            if known[name] != value:
+                known[name] = value
+                self.connection.send(messages.parameter_status(name, value))
 
     def set_parameter(self, name: str, value: str | None, *, local: bool = False) -> str:
         """SET, with the parameters whose change means more than their value."""
         lowered = name.lower()
-        if lowered in ("transaction_isolation", "transaction_read_only") and value is not None:
-            transaction_control.set_mode(self, lowered, value)
+        if lowered in transaction_control.MODES:
+            value = transaction_control.set_mode(self, lowered, value)
+            local = True  # ends with the transaction, however it was set
+        elif lowered.startswith("default_transaction_") and self.transaction_status != "I":
+            transaction_control.pin_modes(self)
         if lowered in ("role", "session_authorization"):
             return commands.set_identity(self, lowered, value, local)
         return self.settings.set(name, value, local=local, in_transaction=True)
@@ -183,15 +201,12 @@ class Session:
         view = self.gateway.view
         if transaction is None:
             block = self.block
-            implicit = self.transaction_status == "I"
-            if implicit and self.settings.version != self._limits_version:
-                self._refresh_limits()
             transaction = self.transaction = Transaction(
                 view.store,
                 self.gateway.read_snapshot(),
                 self.gateway.next_transaction_id,
-                serializable=block.serializable or (implicit and self._default_serializable),
-                read_only=block.read_only or (implicit and self._default_read_only),
+                serializable=block.serializable,
+                read_only=block.read_only,
                 movable=block.movable and self.transaction_status == "T",
                 bytes_max=self.gateway.transaction_bytes_max,
             )
@@ -265,6 +280,8 @@ class Session:
     def query(self, sql: str) -> None:
         """Simple query."""
         self.prepared.pop("", None)
+        if self.portals:
+            self._drop_unnamed_portal()
         self.current_sql = sql
         key, literals = fingerprint(sql)
         if literals is not None:
@@ -342,7 +359,7 @@ class Session:
         self, planned: PlannedStatement, state: ExecutionState, rows: Any, described: bool, formats: tuple[int, ...]
     ) -> bytes:
         """The messages that answer an inline plan; `described`: with RowDescription (simple queries)."""
-        if not planned.columns:
+        if not planned.returns_rows:
             return command_complete(planned.tag, state.processed)
         reply = planned.description(formats) if described else b""
         if rows:
@@ -419,7 +436,7 @@ class Session:
 
     def check_writable(self, planned: PlannedStatement, transaction: Transaction) -> None:
         if planned.writes and transaction.read_only:
-            raise read_only_violation(planned.bound.command)
+            raise read_only_violation(locking_command(planned.bound.plan) or planned.bound.command)
 
     def _run_simple(self, sql: str) -> Generator[Signal, None, None]:
         """All statements of one Query message; several are one implicit transaction."""
@@ -461,7 +478,7 @@ class Session:
             return (yield from commands.run_copy(self, node))
         result = yield from commands.run(self, node, text)
         if result.columns is not None:
-            formats = (0,) * len(result.columns)
+            formats = result.formats or (0,) * len(result.columns)
             self.connection.send(describe(result.columns, formats))
             self.connection.send(self.encoder(result.columns, formats, tuple(result.columns))(result.rows))
         return messages.command_complete(result.tag)
@@ -474,7 +491,7 @@ class Session:
         state = self.new_state(parameters)
         connection = self.connection
         formats = (0,) * len(planned.columns)
-        if planned.columns:
+        if planned.returns_rows:
             encode = self.encoder(planned.columns, formats, planned)
         described = False
         count = 0
@@ -483,7 +500,7 @@ class Session:
             if not isinstance(batch, list):
                 yield batch
                 continue
-            if batch and planned.columns:
+            if batch and planned.returns_rows:
                 if not described:
                     described = True
                     connection.send(planned.description(formats))
@@ -492,7 +509,7 @@ class Session:
                 while connection.write_paused:
                     yield WRITABLE
             yield TICK
-        if planned.columns and not described:
+        if planned.returns_rows and not described:
             connection.send(planned.description(formats))
         return command_complete(planned.tag, count if planned.tag == "SELECT" else state.processed)
 
@@ -501,7 +518,9 @@ class Session:
     def parse(self, name: str, sql: str, parameter_types: Sequence[int]) -> None:
         """Parse: prepare a statement."""
         self._release_held()
-        if name and name in self.prepared:
+        if not name:
+            self.prepared.pop("", None)
+        elif name in self.prepared:
             raise SqlError("42P05", f'prepared statement "{name}" already exists')
         self.prepare(name, sql, parameter_types, from_sql=False)
         self.connection.send(messages.PARSE_COMPLETE)
@@ -583,7 +602,8 @@ class Session:
         old = self.portals.get(portal)
         if old is not None:
             old.close()
-        self.portals[portal] = Portal(portal, prepared, planned, values, formats, columns)
+        opened = self.portals[portal] = Portal(portal, prepared, planned, values, formats, columns)
+        opened.level = len(self.block.marks)
         self.connection.send(messages.BIND_COMPLETE)
 
     def run_segment(
@@ -722,7 +742,10 @@ class Session:
 
     def _decode(self, prepared: PreparedStatement, formats: Sequence[int], raw: list[bytes | None]) -> list[Any]:
         decoders = self._decoders(prepared, formats)
-        return [None if data is None else decode(data) for decode, data in zip(decoders, raw, strict=True)]
+        try:
+            return [None if data is None else decode(data) for decode, data in zip(decoders, raw, strict=True)]
+        except SqlError as error:
+            raise _in_bind(error, decoders, raw) from None
 
     def _decoders(self, prepared: PreparedStatement, formats: Sequence[int]) -> list[Callable[[bytes], Any]]:
         """One function a parameter, remembered until the settings change."""
@@ -740,9 +763,14 @@ class Session:
         self._release_held()
         statement = self.find_prepared(name)
         planned = self.plan_prepared(statement)
-        self.connection.send(messages.parameter_description(statement.parameters))
         columns = planned.columns if planned is not None else commands.columns_of(self, statement.node)
-        self.connection.send(describe(columns, (0,) * len(columns)))
+        if columns and self.transaction_status == "E":
+            raise in_failed_transaction()
+        self.connection.send(messages.parameter_description(statement.parameters))
+        if planned is not None:
+            self.connection.send(planned.description(planned.text_formats))
+        else:
+            self.connection.send(describe(columns, (0,) * len(columns)))
 
     def find_portal(self, name: str) -> Portal:
         """34000 where there is none."""
@@ -754,6 +782,8 @@ class Session:
     def describe_portal(self, name: str) -> None:
         """Describe a portal."""
         portal = self.find_portal(name)
+        if portal.columns and self.transaction_status == "E":
+            raise in_failed_transaction()
         if portal.planned is not None:
             self.connection.send(portal.planned.description(portal.formats))
         else:
@@ -813,28 +843,27 @@ class Session:
         if node is None and portal.planned is None:
             connection.send(messages.EMPTY_QUERY_RESPONSE)
             return
-        if portal.finished:
+        planned = portal.planned
+        if portal.failed or (portal.finished and not (planned.returns_rows if planned is not None else portal.tag)):
             raise SqlError("55000", f'portal "{portal.name}" cannot be run')
         if node is not None:
             self._refuse_when_failed(node)
         self._begin_timed_statement()
-        if portal.planned is None:
+        if planned is None:
             assert node is not None
             assert prepared is not None
-            yield from self._run_command_portal(portal, node, prepared.sql)
-            return
-        planned = portal.planned
-        if portal.state is None:
-            self.start_portal(portal)
-        state = portal.state
-        assert state is not None
+            if not portal.tag and not (yield from self._run_command_portal(portal, node, prepared.sql)):
+                return
+        elif portal.state is None:
+            self.start_portal(portal, in_pieces=bool(row_count_max))
         count = 0
         while not portal.finished:
             wanted = min(row_count_max - count, 1000) if row_count_max else 1000
             if not portal.exhausted or portal.rows:
                 rows = yield from portal.take(wanted)
-                if rows and portal.columns:
-                    connection.send(self.encoder(portal.columns, portal.formats, planned)(rows))
+                if rows and (planned is None or planned.returns_rows):
+                    owner = planned if planned is not None else tuple(portal.columns)
+                    connection.send(self.encoder(portal.columns, portal.formats, owner)(rows))
                     while connection.write_paused:
                         yield WRITABLE
                 count += len(rows)
@@ -844,44 +873,56 @@ class Session:
             if portal.exhausted and not portal.rows:
                 portal.finished = True
         portal.place += count
-        tag = command_complete(planned.tag, count if planned.tag == "SELECT" else state.processed)
-        if planned.writes and self.transaction_status == "I":
+        if planned is None:
+            tag = messages.command_complete(_counted(portal.tag, count))
+        else:
+            assert portal.state is not None
+            tag = command_complete(planned.tag, count if planned.returns_rows else portal.state.processed)
+        self._complete(tag)
+
+    def _complete(self, tag: bytes) -> None:
+        """CommandComplete of an extended statement: held back where Sync has yet to commit what it did."""
+        if self.transaction_status == "I" and self.transaction is not None and self.transaction.must_propose:
             self._held = tag
         else:
-            connection.send(tag)
+            self.connection.send(tag)
 
-    def start_portal(self, portal: Portal) -> None:
-        """Begin the plan of a portal or cursor."""
+    def start_portal(self, portal: Portal, *, in_pieces: bool) -> None:
+        """Begin the plan of a portal or cursor.
+
+        Args:
+            in_pieces: other statements may come between its rows, and it must not see what they write.
+        """
         planned = portal.planned
         assert planned is not None
         transaction = self.ensure_transaction()
         self.check_writable(planned, transaction)
         transaction.depend(planned.relations)
         state = portal.state = self.new_state(portal.parameters)
+        if in_pieces and not planned.writes:
+            state.transaction = state.reader = frozen_reader(transaction)
         if planned.compiled.inline:
-            portal.iterator = iter((planned.compiled.run_inline(state),))
+            portal.iterator = (planned.compiled.run_inline(state) for _ in (0,))
         else:
             portal.iterator = iter(planned.compiled.run(state))
 
-    def _run_command_portal(self, portal: Portal, node: syntax.Statement, sql: str) -> Generator[Signal, None, None]:
+    def _run_command_portal(self, portal: Portal, node: syntax.Statement, sql: str) -> Generator[Signal, None, bool]:
+        """Run a command; whether it has left rows in the portal, to be handed out. If not, all is told."""
         if isinstance(node, syntax_commands.Copy):
             tag = yield from commands.run_copy(self, node)
-            self.connection.send(tag)
             portal.finished = True
-            return
+            self._complete(tag)
+            return False
         result = yield from commands.run(self, node, sql, portal.parameters)
         if result.columns is not None:
-            self.connection.send(self.encoder(result.columns, portal.formats, tuple(result.columns))(result.rows))
+            portal.rows = list(result.rows)
+            portal.exhausted = True
+            portal.tag = result.tag
+            return True
         portal.finished = True
-        if self.transaction_status == "I" and self.transaction is not None and self.transaction.must_propose:
-            if self.block.ended:
-                yield from self.commit()
-                self.connection.send(messages.command_complete(result.tag))
-            else:
-                self._held = messages.command_complete(result.tag)
-        else:
-            self.connection.send(messages.command_complete(result.tag))
         self.block.ended = False
+        self._complete(messages.command_complete(result.tag))
+        return False
 
     def _release_held(self) -> None:
         """Another message than Sync follows: the statement's success is told now, its commit comes at Sync."""
@@ -919,7 +960,7 @@ class Session:
             if self.settings.touched:
                 self._end_transaction(committed=True)
             elif self.portals:
-                self._drop_portals()
+                self._drop_portals(committed=True)
             if self._idle_ms or self._limits_version != self.settings.version:
                 self._watch_idle()
             return
@@ -1032,21 +1073,36 @@ class Session:
             transaction.release_held()
         self.draft = None
         if self.portals:
-            self._drop_portals()
+            self._drop_portals(committed=committed)
         self.settings.end_transaction(committed=committed)
         if self.transaction_status != "I" or self.block.used:
             self.transaction_status = "I"
-            self.block = transaction_control.Block()
+            self.block = transaction_control.Block(self._default_modes)
         self.context.end_transaction()
         if self._idle_ms:
             self._watch_idle()
 
-    def _drop_portals(self) -> None:
-        """Portals die with their transaction, cursors WITH HOLD do not."""
+    def _drop_portals(self, *, committed: bool) -> None:
+        """Portals die with their transaction; cursors WITH HOLD do not, once the transaction that made them commits."""
         for name, portal in list(self.portals.items()):
-            if not portal.hold:
+            if portal.held or (portal.hold and committed):
+                portal.held = True
+                portal.level = 0
+            else:
                 portal.close()
                 del self.portals[name]
+
+    def drop_portals_above(self, level: int) -> None:
+        """ROLLBACK TO: what was opened since the savepoint has never been."""
+        for name, portal in list(self.portals.items()):
+            if portal.level > level:
+                portal.close()
+                del self.portals[name]
+
+    def _drop_unnamed_portal(self) -> None:
+        portal = self.portals.pop("", None)
+        if portal is not None:
+            portal.close()
 
     def failed(self, error: SqlError) -> None:
         """An error was reported: the transaction fails, an implicit one is rolled back."""
@@ -1061,8 +1117,10 @@ class Session:
             if self.transaction is not None:
                 self.transaction.contention = None
                 self.transaction.release_held()
+            marks = len(self.block.marks)
+            self.settings.abort(marks)
             for portal in self.portals.values():
-                if not portal.hold:
+                if not portal.held and portal.level >= marks:
                     portal.close()
 
     # ── interruption ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -1103,8 +1161,6 @@ class Session:
             self._idle_in_transaction_ms = settings.amount("idle_in_transaction_session_timeout")
             self._idle_ms = settings.amount("idle_session_timeout")
             self._memory_bytes_max = settings.amount("work_mem") << 10
-            self._default_read_only = settings.get("default_transaction_read_only") == "on"
-            self._default_serializable = settings.get("default_transaction_isolation") == "serializable"
 
     def _watch_idle(self) -> None:
         """Start the timer of idle_in_transaction_session_timeout or idle_session_timeout, if one applies."""
@@ -1132,9 +1188,36 @@ class Session:
                 )
 
 
+def _in_bind(error: SqlError, decoders: Sequence[Any], raw: Sequence[bytes | None]) -> SqlError:
+    """Which parameter has the wrong length, as PostgreSQL says it of binary values."""
+    if error.sqlstate == "22P03" and error.message == "incorrect binary data format":
+        for number, (decode, data) in enumerate(zip(decoders, raw, strict=True), 1):
+            try:
+                if data is not None:
+                    decode(data)
+            except SqlError:
+                error.message += f" in bind parameter {number}"
+                break
+    return error
+
+
+def _counted(tag: str, count: int) -> str:
+    """A command's tag with the number of rows that one Execute has handed out, where the tag has a number."""
+    words, _, number = tag.rpartition(" ")
+    return f"{words} {count}" if number.isdigit() else tag
+
+
 def in_failed_transaction() -> SqlError:
     """25P02."""
     return SqlError("25P02", "current transaction is aborted, commands ignored until end of transaction block")
+
+
+def locking_command(plan: Plan) -> str | None:
+    """What PostgreSQL calls a SELECT that locks rows."""
+    for node in walk(plan):
+        if isinstance(node, LockRows):
+            return "SELECT FOR UPDATE" if node.targets[0][1] == "exclusive" else "SELECT FOR SHARE"
+    return None
 
 
 def read_only_violation(command: str) -> SqlError:

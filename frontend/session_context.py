@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from frontend.errors import SqlError
+from frontend.settings import split_identifiers
 from storage.catalog import Role
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class SessionContext:
 
     def _resolve_path(self, catalog: Catalog) -> tuple[str, ...]:
         names = []
-        for part in split_identifiers(self.session.settings.get("search_path") or ""):
+        for part in split_identifiers(self.session.settings.get("search_path") or "") or ():
             name = self.user if part == "$user" else part
             if (
                 catalog.schema(name) is not None or name in ("pg_catalog", "information_schema", "sys")
@@ -219,34 +220,3 @@ class SessionContext:
         hint: str | None = None,
     ) -> None:
         self.session.send_notice(SqlError(sqlstate, message, detail=detail, hint=hint, severity=severity))
-
-
-def split_identifiers(text: str) -> list[str]:
-    """A comma-separated list of identifiers (search_path): folded to lower case unless quoted; 22023 if malformed."""
-    names: list[str] = []
-    place = 0
-    while place < len(text):
-        if text[place] in " \t\n,":
-            place += 1
-        elif text[place] == '"':
-            end = place + 1
-            name = ""
-            while True:
-                close = text.find('"', end)
-                if close < 0:
-                    raise SqlError(
-                        "22023", 'invalid value for parameter "search_path"', detail="List syntax is invalid."
-                    )
-                name += text[end:close]
-                if text[close + 1 : close + 2] != '"':
-                    break
-                name += '"'
-                end = close + 2
-            names.append(name)
-            place = close + 1
-        else:
-            end = text.find(",", place)
-            end = len(text) if end < 0 else end
-            names.append(text[place:end].strip().lower())
-            place = end
-    return names

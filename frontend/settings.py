@@ -17,7 +17,7 @@ import importlib.resources
 import re
 import zoneinfo
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -76,16 +76,17 @@ def _boolean(value: str, definition: Definition) -> str:
     return "on" if result else "off"
 
 
+_NUMBER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)")
 _TIME_UNITS_MS = {"us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE_UNITS_KB = {"B": 1 / 1024, "kB": 1, "MB": 1024, "GB": 1024**2, "TB": 1024**3}
 
 
 def _integer(value: str, definition: Definition) -> str:
     text = value.strip()
-    digits = len(text)
-    while digits and not (text[digits - 1].isdigit() or text[digits - 1] == "."):
-        digits -= 1
-    number, suffix = text[:digits].strip(), text[digits:].strip()
+    found = _NUMBER.match(text)
+    if found is None:
+        raise _invalid(definition, value)
+    number, suffix = found[0], text[found.end() :].strip()
     units = _TIME_UNITS_MS if definition.unit == "ms" else _SIZE_UNITS_KB if definition.unit == "kB" else {}
     if suffix and suffix not in units:
         if not number:
@@ -94,10 +95,14 @@ def _integer(value: str, definition: Definition) -> str:
             definition.unit
         )
         raise _invalid(definition, value, f"Valid units for this parameter are {valid}." if valid else None)
+    bare = number.lstrip("+-").lower()
+    base = 16 if bare.startswith("0x") else 8 if len(bare) > 1 and bare[0] == "0" and bare.isdigit() else 0
     try:
-        amount = round(float(number) * (units[suffix] if suffix else 1))
+        amount = round((int(number, base) if base else float(number)) * (units[suffix] if suffix else 1))
     except ValueError:
         raise _invalid(definition, value) from None
+    if abs(amount) > 2**31 - 1:
+        raise _invalid(definition, value, "Value exceeds integer range.")
     if not definition.minimum <= amount <= definition.maximum:
         unit = f" {definition.unit}" if definition.unit else ""
         raise SqlError(
@@ -121,9 +126,17 @@ def _with_unit(amount: int, unit: str) -> str:
 
 def _real(value: str, definition: Definition) -> str:
     try:
-        return format(float(value), "g")
+        amount = float(value)
     except ValueError:
         raise _invalid(definition, value) from None
+    facts = postgresql_fact(definition.name.lower())
+    if facts is not None and not float(facts["min_val"]) <= amount <= float(facts["max_val"]):
+        raise SqlError(
+            "22023",
+            f'{amount:g} is outside the valid range for parameter "{definition.name}" '
+            f"({float(facts['min_val']):g} .. {float(facts['max_val']):g})",
+        )
+    return format(amount, "g")
 
 
 def _string(value: str, definition: Definition) -> str:
@@ -167,26 +180,63 @@ _ORDERS = {
 
 
 def _date_style(value: str, definition: Definition, current: str = "ISO, MDY") -> str:
-    """Style and order; what the value does not say stays as it is."""
+    """What is not said stays as it is: `current`."""
     style, order = "", ""
     for part in value.split(","):
         word = part.strip().lower()
         if word in _STYLES:
             if style and style != _STYLES[word]:
-                raise _invalid(definition, value)
+                raise _conflicting_styles(value)
             style = _STYLES[word]
             if style == "German" and not order:
                 order = "DMY"
         elif word in _ORDERS:
+            if order and order != _ORDERS[word] and style != "German":
+                raise _conflicting_styles(value)
             order = _ORDERS[word]
-        elif word != "default":
+        elif word == "default":
+            style = style or definition.default.partition(", ")[0]
+            order = order or definition.default.partition(", ")[2]
+        else:
             raise SqlError(
                 "22023",
                 f'invalid value for parameter "DateStyle": "{value}"',
                 detail=f'Unrecognized key word: "{word}".',
             )
-    current_style, _, current_order = current.partition(", ")
-    return f"{style or current_style}, {order or current_order}"
+    style_before, _, order_before = current.partition(", ")
+    return f"{style or style_before}, {order or order_before}"
+
+
+def _conflicting_styles(value: str) -> SqlError:
+    return SqlError(
+        "22023",
+        f'invalid value for parameter "DateStyle": "{value}"',
+        detail='Conflicting "datestyle" specifications.',
+    )
+
+
+def split_identifiers(text: str) -> list[str] | None:
+    """A comma-separated list of identifiers (search_path): folded to lower case unless quoted; None if malformed."""
+    names: list[str] = []
+    place = 0
+    while found := _IDENTIFIER.match(text, place):
+        quoted, plain = found["quoted"], found["plain"]
+        names.append(plain.lower() if quoted is None else quoted[1:-1].replace('""', '"'))
+        place = found.end()
+        if found["more"] is None:
+            return names if place == len(text) else None
+    return names if not text.strip() else None
+
+
+_IDENTIFIER = re.compile(r'\s*(?:(?P<quoted>"(?:[^"]|"")*")|(?P<plain>[^\s,"]+))\s*(?P<more>,)?')
+
+
+def _search_path(value: str, definition: Definition) -> str:
+    if split_identifiers(value) is None:
+        raise SqlError(
+            "22023", f'invalid value for parameter "search_path": "{value}"', detail="List syntax is invalid."
+        )
+    return value
 
 
 @cache
@@ -242,7 +292,7 @@ _LEVELS = ("debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "w
 
 EFFECTIVE: tuple[Definition, ...] = (
     Definition("application_name", "", _application_name, "Name of the client program, shown in pg_stat_activity and in events.", True),
-    Definition("bytea_output", "hex", _choice, "Text form of bytea.", values=("hex", "escape")),
+    Definition("bytea_output", "hex", _choice, "Text form of bytea.", values=("escape", "hex")),
     Definition("client_encoding", "UTF8", _client_encoding, "Encoding of the client; UTF8 only.", True),
     Definition("client_min_messages", "notice", _choice, "Which notices are sent.", values=_LEVELS),
     Definition("DateStyle", "ISO, MDY", _date_style, "Text form and field order of dates.", True),
@@ -252,7 +302,7 @@ EFFECTIVE: tuple[Definition, ...] = (
     Definition("idle_in_transaction_session_timeout", "0", _integer, "Ends a session that idles inside a transaction.", unit="ms"),
     Definition("idle_session_timeout", "0", _integer, "Ends a session that idles.", unit="ms"),
     Definition("IntervalStyle", "postgres", _choice, "Text form of intervals.", True, values=("postgres", "postgres_verbose", "sql_standard", "iso_8601")),
-    Definition("search_path", '"$user", public', _string, "Schemas searched for unqualified names."),
+    Definition("search_path", '"$user", public', _search_path, "Schemas searched for unqualified names."),
     Definition("statement_timeout", "0", _integer, "Ends a statement that takes longer.", unit="ms"),
     Definition("TimeZone", "UTC", _time_zone, "Time zone of the session.", True),
     Definition("transaction_isolation", "read committed", _isolation, "Isolation of the current transaction.", values=ISOLATION_LEVELS),
@@ -362,6 +412,9 @@ _REPORTED_FACTS = (
 )
 
 
+_TRANSACTION_MODES = ("transaction_isolation", "transaction_read_only", "transaction_deferrable")
+
+
 class _Facts(NamedTuple):
     columns: list[str]
     rows: list[list[Any]]
@@ -402,13 +455,13 @@ def unrecognized(name: str) -> SqlError:
 class Settings:
     """The parameters of one session.
 
-    `on_change(name, value)` is called for every change of a reported parameter, whether by SET, RESET or ROLLBACK. `version`
+    `on_change(lower-case name, reported)` is called for every change, whether by SET, RESET or ROLLBACK. `version`
     counts changes, so that what was derived from the settings (row encoders, search path) can be kept until it moves.
     """
 
     __slots__ = ("_base", "_marks", "_undo", "_values", "on_change", "version")
 
-    def __init__(self, on_change: Callable[[str, str], None] | None = None) -> None:
+    def __init__(self, on_change: Callable[[str, bool], None] | None = None) -> None:
         self._base: dict[str, str] = {}  # what RESET returns to: role and start-up settings
         self._values: dict[str, str] = {}
         self._undo: list[tuple[str, str | None, bool]] = []
@@ -422,6 +475,11 @@ class Settings:
         value = self._values.get(lowered)
         if value is not None:
             return value
+        if lowered in _TRANSACTION_MODES:
+            lowered = "default_" + lowered  # what the next transaction begins with
+            value = self._values.get(lowered)
+            if value is not None:
+                return value
         definition = definitions().get(lowered)
         return None if definition is None else self._base.get(lowered, definition.default)
 
@@ -448,7 +506,7 @@ class Settings:
 
     def set_base(self, name: str, value: str) -> None:
         """A start-up or role setting: where RESET returns to."""
-        self._base[name.lower()] = self._normalise(name, value)
+        self._base[name.lower()] = self.normalise(name, value)
         self.version += 1
 
     def set_fact(self, name: str, value: str) -> None:
@@ -457,10 +515,11 @@ class Settings:
         if self._base.get(lowered) != value:
             self._base[lowered] = value
             self.version += 1
-            if self.on_change is not None and definitions()[lowered].reported:
-                self.on_change(name, value)
+            if self.on_change is not None:
+                self.on_change(lowered, definitions()[lowered].reported)
 
-    def _normalise(self, name: str, value: str) -> str:
+    def normalise(self, name: str, value: str) -> str:
+        """A value as SHOW will print it; raises what SET raises."""
         definition = definitions().get(name.lower())
         if definition is None:
             if "." in name:
@@ -470,11 +529,17 @@ class Settings:
             facts = _postgresql_settings().get(name.lower())
             if facts is not None and facts["context"] in ("user", "superuser", "backend", "superuser-backend"):
                 raise SqlError("0A000", f'setting configuration parameter "{definition.name}" is not supported')
-            if facts is not None and facts["context"] in ("postmaster", "sighup"):
+            if facts is not None and facts["context"] == "postmaster":
+                raise SqlError(
+                    "55P02", f'parameter "{definition.name}" cannot be changed without restarting the server'
+                )
+            if facts is not None and facts["context"] == "sighup":
                 raise SqlError("55P02", f'parameter "{definition.name}" cannot be changed now')
             raise SqlError("55P02", f'parameter "{definition.name}" cannot be changed')
         if definition.parse is _date_style:
-            return _date_style(value, definition, self.get(name) or "ISO, MDY")
+            return _date_style(value, definition, self.get(definition.name) or definition.default)
+        if definition.name != name and definition.parse in (_boolean, _integer, _real, _choice):
+            definition = replace(definition, name=name)  # errors name it as it was written
         return definition.parse(value, definition)
 
     def set(self, name: str, value: str | None, *, local: bool = False, in_transaction: bool = False) -> str:
@@ -487,14 +552,19 @@ class Settings:
             if definition is not None and not definition.settable:
                 facts = _postgresql_settings().get(lowered)
                 if facts is None or facts["context"] in ("internal", "postmaster", "sighup"):
-                    self._normalise(name, "")
+                    self.normalise(name, "")
             new = self._base.get(lowered, definition.default if definition else "")
         else:
-            new = self._normalise(name, value)
+            new = self.normalise(name, value)
         if in_transaction:
             self._undo.append((lowered, self._values.get(lowered), local))
         self._put(lowered, new)
         return new
+
+    def pin(self, lowered: str) -> None:
+        """Keep a transaction's mode while the default that it comes from changes."""
+        if lowered not in self._values:
+            self.set(lowered, self.get(lowered), local=True, in_transaction=True)
 
     def _put(self, lowered: str, value: str | None) -> None:
         before = self.get(lowered)
@@ -507,13 +577,13 @@ class Settings:
             return
         self.version += 1
         definition = definitions().get(lowered)
-        if definition is not None and definition.reported and self.on_change is not None and after is not None:
-            self.on_change(definition.name, after)
+        if definition is not None and self.on_change is not None:
+            self.on_change(lowered, definition.reported)
 
     def reset_all(self, *, in_transaction: bool = False) -> None:
         """RESET ALL."""
         for lowered in list(self._values):
-            if lowered in ("transaction_isolation", "transaction_read_only"):
+            if lowered in _TRANSACTION_MODES:
                 continue
             if in_transaction:
                 self._undo.append((lowered, self._values[lowered], False))
@@ -532,6 +602,10 @@ class Settings:
         """Undo everything since savepoint number `depth` (0: the first), which stays."""
         self._unwind(self._marks[depth])
         del self._marks[depth + 1 :]
+
+    def abort(self, savepoints: int) -> None:
+        """A statement has failed: undo what was SET since the last of so many savepoints, or since the beginning."""
+        self._unwind(self._marks[savepoints - 1] if savepoints else 0)
 
     def release(self, depth: int) -> None:
         """Forget savepoints from number `depth` on; their changes stay."""

@@ -43,6 +43,7 @@ class PlannedStatement:
     Attributes:
         bound: what the binder said: columns, parameters, relations, whether it writes.
         compiled: the code.
+        returns_rows: a query, or RETURNING; a query's rows may have no columns.
         tag: "SELECT", "INSERT 0", "UPDATE" or "DELETE"; the row count follows.
     """
 
@@ -53,6 +54,7 @@ class PlannedStatement:
         "compiled",
         "parameters",
         "relations",
+        "returns_rows",
         "tag",
         "text_formats",
         "writes",
@@ -66,6 +68,7 @@ class PlannedStatement:
         self.parameters = bound.parameters
         self.relations = bound.relations
         self.writes = bound.writes
+        self.returns_rows = bool(bound.columns) or bound.command == "SELECT"
         self.tag = "INSERT 0" if bound.command == "INSERT" else bound.command
         self._descriptions: dict[tuple[int, ...], bytes] = {}
 
@@ -73,7 +76,10 @@ class PlannedStatement:
         """RowDescription for these result formats (one each), NoData where there are no columns."""
         found = self._descriptions.get(formats)
         if found is None:
-            found = self._descriptions[formats] = describe(self.columns, formats)
+            found = messages.row_description(()) if self.returns_rows else messages.NO_DATA
+            if self.columns:
+                found = describe(self.columns, formats)
+            self._descriptions[formats] = found
         return found
 
 

@@ -11,7 +11,6 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from frontend.errors import SqlError, unsupported
-from frontend.settings import parse_boolean
 from frontend.sql import syntax
 from frontend.sql import syntax_commands as commands_syntax
 from frontend.sql.executor.foreign_keys import check_deferred
@@ -21,6 +20,7 @@ from storage.catalog import Table
 
 if TYPE_CHECKING:
     from frontend.session import Session
+    from frontend.settings import Settings
     from frontend.sql.ddl.draft import DraftMark
 
 _BEGIN_TAG = messages.command_complete("BEGIN")
@@ -47,10 +47,8 @@ class Block:
         "serializable", "used",
     )  # fmt: skip
 
-    def __init__(self) -> None:
-        self.serializable = False
-        self.read_only = False
-        self.movable = True
+    def __init__(self, modes: tuple[bool, bool, bool]) -> None:
+        self.serializable, self.movable, self.read_only = modes
         self.used = False
         self.deferred: list[Any] = []
         self.constraints_deferred: dict[int | None, bool] = {}
@@ -58,6 +56,38 @@ class Block:
         self.implicit_several = False
         self.ended = False
         self.committing = False
+
+
+MODES = ("transaction_isolation", "transaction_read_only", "transaction_deferrable")
+"""Settings that are modes of the running transaction: they end with it, however they were set."""
+
+
+def default_modes(settings: Settings) -> tuple[bool, bool, bool]:
+    """(serializable, movable, read_only) of transactions that say nothing of it."""
+    isolation = settings.get("default_transaction_isolation")
+    return (
+        isolation == "serializable",
+        isolation in ("read committed", "read uncommitted"),
+        settings.get("default_transaction_read_only") == "on",
+    )
+
+
+def pin_modes(session: Session) -> None:
+    """Before a default mode changes: the running transaction keeps the modes it began with."""
+    for name in MODES:
+        session.settings.pin(name)
+
+
+def require_alone(session: Session, what: str) -> None:
+    """25001 for commands that cannot be undone with the rest of a transaction."""
+    if session.in_block or session.block.implicit_several:
+        raise SqlError("25001", f"{what} cannot run inside a transaction block")
+
+
+def warn_outside_block(session: Session, what: str) -> None:
+    """The warning for what has no lasting effect, because the transaction is only this statement."""
+    if not session.in_block and not session.block.implicit_several:
+        session.send_notice(SqlError("25P01", f"{what} can only be used in transaction blocks", severity="WARNING"))
 
 
 def ends_failure(node: syntax.Statement) -> bool:
@@ -103,49 +133,68 @@ def run_hot(session: Session, node: commands_syntax.Transaction, prefix: bytes =
 
 def begin(session: Session, modes: commands_syntax.TransactionModes | None) -> None:
     """Open a block with the session's default modes and those of the statement."""
-    settings = session.settings
-    block = session.block
-    block.used = True
-    isolation = (modes.isolation if modes is not None else None) or settings.get("default_transaction_isolation")
-    read_only = modes.read_only if modes is not None else None
-    if read_only is None:
-        read_only = settings.get("default_transaction_read_only") == "on"
-    _apply_isolation(session, isolation or "read committed")
-    block.read_only = read_only
-    if read_only:
-        settings.set("transaction_read_only", "on", local=True, in_transaction=True)
+    session.block.used = True
     session.transaction_status = "T"
+    if modes is not None:
+        try:
+            _apply_modes(session, modes)
+        except SqlError:
+            session.transaction_status = "I"  # the block has not begun
+            raise
     session.context.begin_transaction()
 
 
-def _apply_isolation(session: Session, isolation: str) -> None:
-    block = session.block
-    block.serializable = isolation == "serializable"
-    block.movable = isolation in ("read committed", "read uncommitted")
-    if isolation != "read committed" or session.settings.get("transaction_isolation") != "read committed":
-        session.settings.set("transaction_isolation", isolation, local=True, in_transaction=True)
+def _apply_modes(session: Session, modes: commands_syntax.TransactionModes) -> None:
+    for name, value in mode_settings(modes):
+        if session.settings.get(name) != value:
+            session.set_parameter(name, value)
 
 
-def set_mode(session: Session, name: str, value: str) -> None:
-    """SET transaction_isolation / transaction_read_only, and what SET TRANSACTION comes to."""
+def mode_settings(modes: commands_syntax.TransactionModes) -> list[tuple[str, str]]:
+    """(parameter, value) of each mode that a statement names."""
+    settings = []
+    if modes.isolation is not None:
+        settings.append(("transaction_isolation", modes.isolation))
+    if modes.read_only is not None:
+        settings.append(("transaction_read_only", "on" if modes.read_only else "off"))
+    if modes.deferrable is not None:
+        settings.append(("transaction_deferrable", "on" if modes.deferrable else "off"))
+    return settings
+
+
+def set_mode(session: Session, name: str, value: str | None) -> str:
+    """SET transaction_isolation and its like, and what SET TRANSACTION and BEGIN come to. Returns the value to keep."""
+    settings = session.settings
+    if value is None:
+        raise SqlError("0A000", f'parameter "{name}" cannot be reset')
+    wanted = settings.normalise(name, value)
+    if wanted == settings.get(name):
+        return wanted
     block = session.block
-    block.used = True
     transaction = session.transaction
+    nested = bool(block.marks)
     if name == "transaction_isolation":
-        wanted = " ".join(value.lower().split())
-        if transaction is not None and session.in_block:
-            if session.settings.get("transaction_isolation") == wanted:
-                return
+        if nested:
+            raise SqlError("25001", "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction")
+        if transaction is not None:
             raise SqlError("25001", "SET TRANSACTION ISOLATION LEVEL must be called before any query")
         block.serializable = wanted == "serializable"
         block.movable = wanted in ("read committed", "read uncommitted")
-    else:
-        read_only = parse_boolean(value)
-        if read_only is False and block.read_only and transaction is not None:
-            raise SqlError("25001", "transaction read-write mode must be set before any query")
-        block.read_only = bool(read_only)
+    elif name == "transaction_read_only":
+        if wanted == "off":
+            if nested:
+                raise SqlError("25001", "cannot set transaction read-write mode inside a read-only transaction")
+            if transaction is not None:
+                raise SqlError("25001", "transaction read-write mode must be set before any query")
+        block.read_only = wanted == "on"
         if transaction is not None:
-            transaction.read_only = bool(read_only)
+            transaction.read_only = block.read_only
+    elif nested:
+        raise SqlError("25001", "SET TRANSACTION [NOT] DEFERRABLE cannot be called within a subtransaction")
+    elif transaction is not None:
+        raise SqlError("25001", "SET TRANSACTION [NOT] DEFERRABLE must be called before any query")
+    block.used = True
+    return wanted
 
 
 def run(session: Session, node: commands_syntax.Transaction) -> Generator[Signal, None, str]:
@@ -176,13 +225,10 @@ def _begin_again(session: Session, node: commands_syntax.Transaction) -> str:
     if session.in_block:
         session.send_notice(SqlError("25001", "there is already a transaction in progress", severity="WARNING"))
     else:
+        # After other statements of one Query message they become part of the block.
         begin(session, node.modes)
-        transaction = session.transaction
-        if transaction is not None:
-            # BEGIN after other statements of one Query message: they become part of the block.
-            transaction.read_only = session.block.read_only
-            transaction.serializable = session.block.serializable
-            transaction.movable = False
+        if session.transaction is not None:
+            session.transaction.movable = False
     return tag
 
 
@@ -221,8 +267,11 @@ def _rollback(session: Session, node: commands_syntax.Transaction) -> str:
 
 
 def _chained_modes(session: Session) -> commands_syntax.TransactionModes:
+    settings = session.settings
     return commands_syntax.TransactionModes(
-        isolation=session.settings.get("transaction_isolation"), read_only=session.block.read_only
+        isolation=settings.get("transaction_isolation"),
+        read_only=settings.get("transaction_read_only") == "on",
+        deferrable=settings.get("transaction_deferrable") == "on",
     )
 
 
@@ -253,6 +302,8 @@ def _release(session: Session, name: str) -> None:
     assert session.transaction is not None
     session.transaction.release(name)
     del session.block.marks[place:]
+    for portal in session.portals.values():
+        portal.level = min(portal.level, place)
     session.settings.release(place)
 
 
@@ -269,6 +320,7 @@ def _rollback_to(session: Session, name: str) -> None:
         else:
             session.draft.restore(mark)
     del session.block.marks[place + 1 :]
+    session.drop_portals_above(place)
     session.settings.rollback_to(place)
     if session.transaction_status == "E":
         session.transaction_status = "T"
@@ -276,10 +328,7 @@ def _rollback_to(session: Session, name: str) -> None:
 
 def set_constraints(session: Session, node: commands_syntax.SetConstraints) -> None:
     """SET CONSTRAINTS: from now on in this transaction; IMMEDIATE checks what was deferred so far."""
-    if not session.in_block:
-        session.send_notice(
-            SqlError("25P01", "SET CONSTRAINTS can only be used in transaction blocks", severity="WARNING")
-        )
+    warn_outside_block(session, "SET CONSTRAINTS")
     block = session.block
     if not node.constraints:
         block.constraints_deferred.clear()

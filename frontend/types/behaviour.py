@@ -39,8 +39,8 @@ def out_of_range(type_name: str, text: str) -> SqlError:
 
 
 def malformed_binary(what: str = "incorrect binary data format") -> SqlError:
-    """22P03: a binary parameter or COPY field that is not what its type sends."""
-    return SqlError("22P03", what)
+    """22P03: a binary parameter or COPY field that is not what its type sends; 08P01 where it is too short."""
+    return SqlError("08P01" if what.startswith("insufficient") else "22P03", what)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,9 @@ WRITE_PAUSED: Final = 2
 CLOSED: Final = 4
 YIELDED: Final = 8
 STOPS: Final = SUSPENDED | WRITE_PAUSED | CLOSED | YIELDED
-DRAINING: Final = 16  # does not stop dispatching; it sends every message's end through _settle
+# Two that do not stop dispatching, but send every message's end through _settle:
+DRAINING: Final = 16
+REPORTING: Final = 32  # ParameterStatus is due before the next ReadyForQuery
 
 # Modes (_mode).
 NORMAL: Final = 0
@@ -214,6 +216,10 @@ class PostgresConnection(asyncio.Protocol):
         if not self._dispatching:
             self._settle()
             self._continue()
+
+    def report_parameters(self) -> None:
+        """See session_contract.Connection."""
+        self._held |= REPORTING
 
     def begin_copy_in(self) -> None:
         """See session_contract.Connection."""
@@ -530,6 +536,9 @@ class PostgresConnection(asyncio.Protocol):
             status = cast(Session, self.session).transaction_status
             if command == START:
                 self._output.append(messages.backend_key_data(self.startup.process_id, self._secret))
+            if self._held & REPORTING:
+                self._held &= ~REPORTING
+                cast(Session, self.session).report_parameters()
             self._output.append(_READY[status])
             if self._held & DRAINING and status == "I":
                 self.terminate(admin_shutdown())

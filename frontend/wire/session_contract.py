@@ -103,6 +103,9 @@ class Connection(Protocol):
     def resume(self, error: SqlError | None = None) -> None:
         """The suspended message is done, well or with `error`. Ignored when the connection is already lost."""
 
+    def report_parameters(self) -> None:
+        """A reported parameter has changed: `Session.report_parameters` is called before the next ReadyForQuery."""
+
     def begin_copy_in(self) -> None:
         """CopyData follows from the client (also for the receiving half of CopyBoth)."""
 
@@ -170,6 +173,9 @@ class Session(Protocol):
 
     def close_portal(self, name: str) -> None:
         """Sends CloseComplete; closing what does not exist is no error."""
+
+    def report_parameters(self) -> None:
+        """Sends ParameterStatus for what has changed since the client was last told; see `Connection.report_parameters`."""
 
     def sync(self) -> None:
         """Ends the implicit transaction of this segment (commit, or roll back when it failed)."""

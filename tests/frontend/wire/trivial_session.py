@@ -206,6 +206,9 @@ class TrivialSession:
     def take_prefix(self) -> bytes:
         return b""
 
+    def report_parameters(self) -> None:
+        """Nothing changes here."""
+
     def sync(self) -> None:
         self.log.append("sync")
 
