@@ -25,7 +25,7 @@ from frontend.errors import SqlError, unsupported
 from frontend.functions import registry
 from frontend.sql import logical, walk
 from frontend.sql.compiler.source import Binding, Function, Scope
-from frontend.sql.executor import values
+from frontend.sql.executor import array_assignment, values
 from frontend.types import oids
 from frontend.types.records import record_class
 from frontend.types.registry import hash_key, sort_key, type_by_oid
@@ -626,19 +626,29 @@ class Expressions:
     def _subscript(self, expression: logical.Subscript, scope: Scope) -> Binding:
         operand = self.code(expression.operand, scope)
         base = 0 if expression.operand.type in (oids.INT2VECTOR, oids.OIDVECTOR) else 1
-        pairs: list[str] = []
+        name = self.module.bind(values.array_slice if expression.slice else values.array_element, "subscript")
+        return Binding(f"{name}({operand}, {self._subscripts(expression, scope)}, {base})", True)
+
+    def _subscripts(self, expression: logical.Subscript | logical.SubscriptAssign, scope: Scope) -> str:
+        """Source of a tuple: one number a dimension, or one (lower, upper) where it is a slice."""
+        parts: list[str] = []
         for lower, upper in expression.subscripts:
             if not expression.slice:
                 chosen = upper if lower is None else lower
                 assert chosen is not None
-                pairs.append(self.code(chosen, scope))
+                parts.append(self.code(chosen, scope))
                 continue
             none = self.module.bind(values.OMITTED, "omitted")
             low = none if lower is None else self.code(lower, scope)
             high = none if upper is None else self.code(upper, scope)
-            pairs.append(f"({low}, {high})")
-        name = self.module.bind(values.array_slice if expression.slice else values.array_element, "subscript")
-        return Binding(f"{name}({operand}, ({', '.join(pairs)},), {base})", True)
+            parts.append(f"({low}, {high})")
+        return f"({', '.join(parts)},)"
+
+    def _subscript_assign(self, expression: logical.SubscriptAssign, scope: Scope) -> Binding:
+        assign = array_assignment.assign_slice if expression.slice else array_assignment.assign_element
+        operand, value = self.code(expression.operand, scope), self.code(expression.value, scope)
+        name = self.module.bind(assign, "assign")
+        return Binding(f"{name}({operand}, {self._subscripts(expression, scope)}, {value})", True)
 
     # ── subqueries ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -667,6 +677,7 @@ _VALUES: dict[type, Any] = {
     logical.RowConstructor: Expressions._row,
     logical.FieldSelect: Expressions._field,
     logical.Subscript: Expressions._subscript,
+    logical.SubscriptAssign: Expressions._subscript_assign,
     logical.InList: Expressions._in_list,
     logical.Quantified: Expressions._quantified,
     logical.RowComparison: Expressions._row_comparison,

@@ -139,6 +139,21 @@ def is_bounded(node: object) -> bool:
     return True
 
 
+_SUBQUERIES = (logical.ScalarSubquery, logical.Exists, logical.ArraySubquery, logical.QuantifiedSubquery)
+
+
+def _reads_after_writing(node: Any) -> bool:
+    """Whether a query is read when rows have been written already, which it must not see: WITH, RETURNING, ON CONFLICT."""
+    if isinstance(node, logical.CteDefinition):
+        return node.modifies
+    if not isinstance(node, logical.Insert | logical.Update | logical.Delete):
+        return False
+    late: list[Any] = [node.returning]
+    if isinstance(node, logical.Insert):
+        late.append(node.on_conflict)
+    return any(isinstance(item, _SUBQUERIES) for part in late if part for item in walk.walk(part))
+
+
 # ── the compiler ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -187,7 +202,7 @@ class PlanCompiler:
 
         module = self.module
         plan = statement.plan
-        self.frozen_reads = any(isinstance(item, logical.CteDefinition) and item.modifies for item in walk.walk(plan))
+        self.frozen_reads = any(_reads_after_writing(item) for item in walk.walk(plan))
         function = Function(module, "run", ["state"], "rows")
         pipe = Pipeline(self, function)
         ids = [column.id for column in statement.columns]

@@ -172,6 +172,10 @@ class Removal:
                     if isinstance(other, View) and (item.oid, item.part) in other.column_uses:
                         yield Doomed("relation", other.oid)
                 if isinstance(table, Table):
+                    for oid in table.referenced_by:
+                        for constraint in self.catalog.table(oid).constraints:
+                            if constraint.foreign_table == table.oid and item.part in constraint.foreign_columns:
+                                yield Doomed("constraint", oid, constraint.oid)
                     for column in table.columns:
                         if column.generated and column.number != item.part and not column.dropped:
                             from frontend.sql.ddl import expressions
