@@ -279,7 +279,7 @@ def test_drain_interrupts_after_its_time(tmp_path: Path) -> None:
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout)["stopped"] is True
             assert time.monotonic() - began < 5
-            with pytest.raises(psycopg.errors.AdminShutdown):
+            with pytest.raises(psycopg.OperationalError):
                 busy.execute("SELECT 1")
         assert server.process is not None
         assert server.process.wait(5) == 0
