@@ -94,7 +94,11 @@ async def _run(config: configuration.Config) -> int:
         click.echo(f"boreal: the node stopped: {node.fatal}", err=True)
         return EXIT_VIEW if node.view_damaged else EXIT_JOURNAL
     notifier.notify("STOPPING=1")
-    await node.stop()
+    try:
+        await node.stop()
+    except NodeFatal as error:
+        click.echo(f"boreal: while stopping: {error}", err=True)
+        return EXIT_JOURNAL
     return 0
 
 

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import msgspec
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
-from journal.errors import CorruptData
+from journal.errors import CorruptData, NodeFatal
 from journal.event import Event, WriteKind
 from storage import keys
 from storage.catalog import (
@@ -42,7 +42,7 @@ from storage.catalog import (
     bootstrap_catalog,
     decode_object,
 )
-from storage.mvcc import SENTINEL, VersionedStore, damage, inverted, timestamp_of
+from storage.mvcc import SENTINEL, DamagedView, VersionedStore, damage, inverted, timestamp_of
 
 FORMAT = "boreal view 1"
 FLUSH_EVENTS = 20_000  # a restart replays at most about this many events
@@ -174,7 +174,10 @@ class View:
             put(META_KEY, _encode(frontier))
         if changed_catalog:
             catalog = self._changed_catalog(changed_catalog, batch)
-        self._write(batch)
+        try:
+            self._write(batch)
+        except Exception as error:
+            raise failure(self.path, error) from error
         self.store.written()
         if changed_catalog:
             self.catalog = catalog
@@ -183,8 +186,7 @@ class View:
             self.snapshot = commit_ts
         self._events_since_flush += len(events)
         if self._events_since_flush >= FLUSH_EVENTS:
-            self._events_since_flush = 0
-            self.database.flush(wait=False)
+            self._flush(wait=False)
 
     def _changed_catalog(self, events: list[Event], batch: WriteBatch) -> Catalog:
         """The catalog after these events; queues storage that no table owns any more."""
@@ -300,14 +302,28 @@ class View:
 
     def flush(self) -> None:
         """Make everything applied so far durable in the view's own files; blocks."""
-        self.database.flush()
+        self._flush(wait=True)
+
+    def _flush(self, *, wait: bool) -> None:
         self._events_since_flush = 0
+        try:
+            self.database.flush(wait=wait)
+        except Exception as error:
+            raise failure(self.path, error) from error
 
     def close(self) -> None:
         """Flush and close."""
         self.store.written()
-        self.database.flush()
-        self.database.close()
+        try:
+            self.flush()
+        finally:
+            self.database.close()
+
+
+def failure(path: Path, error: Exception) -> NodeFatal:
+    """What a failed write of RocksDB means: files that do not hold what they should, or a disk that takes no more."""
+    kind = DamagedView if str(error).startswith("Corruption") else NodeFatal
+    return kind(f"view {path}: {error}")
 
 
 def _with_version(item: CatalogObject, version: int) -> CatalogObject:

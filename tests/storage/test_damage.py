@@ -80,3 +80,13 @@ def test_whole_contents(damaged: View, read: Callable[[View], object]) -> None:
     with pytest.raises(DamagedView):
         read(damaged)
     damaged.close()
+
+
+def test_compaction_of_damaged_files(damaged: View) -> None:
+    """What RocksDB finds by itself, while it merges files, comes back as DamagedView with the next write or flush."""
+    with pytest.raises(DamagedView, match=r"\.sst"):
+        for number in range(2, 100):
+            writes = [(key, b"new", WriteKind.UPDATE) for key in KEYS[::50]]
+            damaged.apply([Event(number, 1000 + number, number, (1, "", ""), [], [], 0, False, [], False, writes)])
+            damaged.flush()
+            damaged.database.compact_range(None, None)
