@@ -182,7 +182,8 @@ class Sequence(Record, frozen=True, kw_only=True, tag="sequence"):
 
     Attributes:
         generation: a number that each ALTER SEQUENCE and RESTART takes anew, and with it a new, empty state row.
-        first: what the first nextval of this generation gives; None: `start`.
+        first: what the first nextval of this generation gives; None: `start`. With `first_is_called` it was given
+            already, and the one after it comes.
     """
 
     schema: int
@@ -197,6 +198,7 @@ class Sequence(Record, frozen=True, kw_only=True, tag="sequence"):
     owned_by_column: int = 0
     generation: int = 0
     first: int | None = None
+    first_is_called: bool = False
 
 
 class Role(Record, frozen=True, kw_only=True, tag="role"):

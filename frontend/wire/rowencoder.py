@@ -40,6 +40,9 @@ _LENGTHS = [_INT32(length) for length in range(SMALL)]
 VOID_OID = 2278
 INTEGER_OIDS = frozenset({20, 21, 23, 26, 28, 29})
 """int8, int2, int4, oid, xid, cid: decimal digits in text form."""
+CHAR_OID = 18
+"""\"char\": its empty value is a zero byte in binary."""
+
 STRING_OIDS = frozenset({18, 19, 25, 114, 142, 705, 1042, 1043, 2275})
 """Types whose value is str and whose bytes are its UTF-8 in both formats: "char", name, text, json, xml, unknown,
 bpchar, varchar, cstring."""
@@ -94,7 +97,7 @@ _GLOBALS: dict[str, object] = {
 
 def column_kind(type_oid: int, format_code: int, has_encoder: bool) -> str:
     """Which template serves a column. Types with code of their own here never call their encoder."""
-    if type_oid in STRING_OIDS:
+    if type_oid in STRING_OIDS and not (type_oid == CHAR_OID and format_code == 1):
         return "string"
     if type_oid == VOID_OID:
         return "void"

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from frontend.errors import SqlError, unsupported
 from frontend.sql import logical, syntax
 from frontend.sql.binder.assignments import Assigned, bind_assignments
@@ -123,6 +125,14 @@ class _Insert:
     def _row_item(self, table: Table, alias: str) -> NamespaceItem:
         return row_namespace(self.query, alias, table.columns, by_number(table, self.row_ids), None, table)
 
+    def _default(self, column: Column) -> logical.Expression:
+        """The default of a column of the table; that of the view's column goes first."""
+        if self.view is not None and self.written is not None:
+            for shown in self.view.columns:
+                if shown.default is not None and self.written.attributes.get(shown.name) == column.number:
+                    column = msgspec.structs.replace(column, default=shown.default)
+        return default_value(self.binding, column)
+
     def _target_columns(self) -> list[tuple[Column, syntax.InsertColumn | None]]:
         live = {column.name: column for column in self.table.columns if not column.dropped}
         if self.view is not None and self.written is not None:
@@ -171,7 +181,7 @@ class _Insert:
                 computed.append(None)
                 continue
             value = values.get(column.number)
-            computed.append(default_value(binding, column) if value is None else value)
+            computed.append(self._default(column) if value is None else value)
         row_ids = self.row_ids
         target = bind_write_target(binding, self.table, row_ids)
         name = _written_name(node.relation, node.alias)
@@ -246,7 +256,7 @@ class _Insert:
             for members in bound:
                 value = members[place]
                 if value is None or ignored:
-                    members[place] = default_value(self.binding, column)
+                    members[place] = self._default(column)
                 else:
                     members[place] = assign(self.binding, value, column.name, column.type, column.typmod)
         if len(bound) == 1:

@@ -156,7 +156,7 @@ def _with_options(
             raise SqlError("22023", f"RESTART value ({first}) cannot be less than MINVALUE ({minimum})")
         if first > maximum:
             raise SqlError("22023", f"RESTART value ({first}) cannot be greater than MAXVALUE ({maximum})")
-        fields["first"] = first
+        fields["first"], fields["first_is_called"] = first, False
     if "owned by" in given:
         fields.update(_owner_column(environment, sequence, given["owned by"]))
     return msgspec.structs.replace(sequence, **fields)
@@ -214,7 +214,9 @@ def new_generation(environment: DdlEnvironment) -> int:
 
 def restarted(environment: DdlEnvironment, sequence: Sequence) -> Sequence:
     """The sequence starting again from START, in a new generation."""
-    return msgspec.structs.replace(sequence, generation=new_generation(environment), first=sequence.start)
+    return msgspec.structs.replace(
+        sequence, generation=new_generation(environment), first=sequence.start, first_is_called=False
+    )
 
 
 def create_sequence(environment: DdlEnvironment, node: syntax_commands.CreateSequence) -> Steps:
@@ -272,13 +274,13 @@ def altered(
         if last is None:
             first = changed.start if sequence.first is None else sequence.first
         else:
-            first = last + changed.increment
+            first = last
             if not changed.minimum <= last <= changed.maximum:
                 bound = "MAXVALUE" if last > changed.maximum else "MINVALUE"
                 side = "greater" if last > changed.maximum else "less"
                 limit = changed.maximum if last > changed.maximum else changed.minimum
                 raise SqlError("22023", f"RESTART value ({last}) cannot be {side} than {bound} ({limit})")
-        changed = msgspec.structs.replace(changed, first=first)
+        changed = msgspec.structs.replace(changed, first=first, first_is_called=last is not None)
     return msgspec.structs.replace(changed, generation=new_generation(environment))
 
 

@@ -127,7 +127,7 @@ class SequenceState:
         stored = node.view.store.get(self.key, node.view.snapshot)
         if stored is None:
             self.last = definition.start if definition.first is None else definition.first
-            self.is_called = False
+            self.is_called = definition.first is not None and definition.first_is_called
         else:
             self.last, self.is_called = _decode(stored)
 

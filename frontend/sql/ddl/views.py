@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from frontend.errors import SqlError, unsupported
+from frontend.sql import syntax
 from frontend.sql.binder.types import Types
 from frontend.sql.ddl import expressions, names
 from frontend.sql.ddl.options import VIEW_OPTIONS, checked_options
@@ -26,14 +27,23 @@ if TYPE_CHECKING:
     from frontend.sql.ddl.environment import DdlEnvironment, Steps
 
 
+def _recursive(node: syntax_commands.CreateView) -> syntax.Select:
+    """CREATE RECURSIVE VIEW v (a) AS q is a view over WITH RECURSIVE v (a) AS (q) SELECT a FROM v."""
+    name = node.relation.name
+    table = syntax.CommonTable(name=name, columns=node.columns, query=node.query)
+    return syntax.Select(
+        targets=[syntax.Target(expression=syntax.ColumnReference(names=[column])) for column in node.columns],
+        from_=[syntax.TableItem(relation=syntax.RelationName(name=name))],
+        with_=syntax.With(tables=[table], recursive=True),
+    )
+
+
 def create_view(environment: DdlEnvironment, node: syntax_commands.CreateView) -> Steps:
     """CREATE VIEW; OR REPLACE may add columns at the end but not change the others (42P16)."""
     if node.persistence == "temporary":
         raise unsupported("temporary view")
-    if node.recursive:
-        raise unsupported("CREATE RECURSIVE VIEW", hint="Use WITH RECURSIVE in the view's query.")
     schema = names.creation_schema(environment, node.relation)
-    query = expressions.bind_view(environment, node.query)
+    query = expressions.bind_view(environment, _recursive(node) if node.recursive else node.query)
     if len(node.columns) > len(query.columns):
         raise SqlError("42601", "CREATE VIEW specifies more column names than columns")
     old = environment.draft.catalog.relation(schema.oid, node.relation.name)
