@@ -336,6 +336,8 @@ class Session:
         reply = self._inline_reply(planned, state, rows, True, formats)
         if in_block:
             self.connection.send(reply)
+            if self._idle_in_transaction_ms:
+                self._watch_idle()
         elif transaction.must_propose:
             self._reply = reply
             self._propose(transaction)
@@ -456,6 +458,7 @@ class Session:
             self.block.ended = False
             self.connection.send(tag)
         self.block.implicit_several = False
+        self.watch_idle()
 
     def _refuse_when_failed(self, node: syntax.Statement) -> None:
         if self.transaction_status == "E" and not transaction_control.ends_failure(node):
@@ -1122,6 +1125,7 @@ class Session:
             for portal in self.portals.values():
                 if not portal.held and portal.level >= marks:
                     portal.close()
+            self.watch_idle()
 
     # ── interruption ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -1161,6 +1165,11 @@ class Session:
             self._idle_in_transaction_ms = settings.amount("idle_in_transaction_session_timeout")
             self._idle_ms = settings.amount("idle_session_timeout")
             self._memory_bytes_max = settings.amount("work_mem") << 10
+
+    def watch_idle(self) -> None:
+        """A message ends: watch how long the client is silent, if it is to be watched."""
+        if self._idle_in_transaction_ms or self._idle_ms or self._limits_version != self.settings.version:
+            self._watch_idle()
 
     def _watch_idle(self) -> None:
         """Start the timer of idle_in_transaction_session_timeout or idle_session_timeout, if one applies."""

@@ -111,6 +111,7 @@ def run_hot(session: Session, node: commands_syntax.Transaction, prefix: bytes =
             return False
         begin(session, node.modes)
         session.connection.send(prefix + (_BEGIN_TAG if kind == "begin" else _START_TAG))
+        session.watch_idle()
         return True
     if node.chain or session.transaction_status == "I":
         return False
