@@ -50,6 +50,7 @@ class _Fields(TypedDict, total=False):
     cache: int
     cycle: bool
     first: int | None
+    first_is_called: bool
     owned_by_table: int
     owned_by_column: int
 
