@@ -598,7 +598,7 @@ class Session:
                 "08P01",
                 f"bind message supplies {len(parameters)} parameters, but prepared statement {name} requires {count}",
             )
-        values: Sequence[Any] = self._decode(prepared, parameter_formats, parameters) if count else ()
+        values: Sequence[Any] = self._decode(prepared, parameter_formats, parameters, portal) if count else ()
         formats = expand_formats(result_formats, len(columns), "result") if columns else ()
         if len(self.portals) >= PORTALS_MAX:
             raise SqlError("53400", f"this session already has {PORTALS_MAX} open portals")
@@ -718,9 +718,13 @@ class Session:
         """A segment that reads, outside of a block, with everything at hand from the time before."""
         self.current_sql = prepared.sql
         self.context.begin_statement(False)
-        values = [
-            None if data is None else decode(data) for decode, data in zip(reading.decoders, parameters, strict=True)
-        ]
+        try:
+            values = [
+                None if data is None else decode(data)
+                for decode, data in zip(reading.decoders, parameters, strict=True)
+            ]
+        except SqlError as error:
+            raise _in_bind(error, reading.decoders, parameters, (), "") from None
         if self.portals:
             old = self.portals.pop("", None)
             if old is not None:
@@ -743,12 +747,14 @@ class Session:
             self._watch_idle()
         return True
 
-    def _decode(self, prepared: PreparedStatement, formats: Sequence[int], raw: list[bytes | None]) -> list[Any]:
+    def _decode(
+        self, prepared: PreparedStatement, formats: Sequence[int], raw: list[bytes | None], portal: str = ""
+    ) -> list[Any]:
         decoders = self._decoders(prepared, formats)
         try:
             return [None if data is None else decode(data) for decode, data in zip(decoders, raw, strict=True)]
         except SqlError as error:
-            raise _in_bind(error, decoders, raw) from None
+            raise _in_bind(error, decoders, raw, formats, portal) from None
 
     def _decoders(self, prepared: PreparedStatement, formats: Sequence[int]) -> list[Callable[[bytes], Any]]:
         """One function a parameter, remembered until the settings change."""
@@ -1197,16 +1203,23 @@ class Session:
                 )
 
 
-def _in_bind(error: SqlError, decoders: Sequence[Any], raw: Sequence[bytes | None]) -> SqlError:
-    """Which parameter has the wrong length, as PostgreSQL says it of binary values."""
+def _in_bind(
+    error: SqlError, decoders: Sequence[Any], raw: Sequence[bytes | None], formats: Sequence[int], portal: str
+) -> SqlError:
+    """Which parameter it was, as PostgreSQL says it."""
+    number = 1
+    for decode, data in zip(decoders, raw, strict=True):
+        try:
+            if data is not None:
+                decode(data)
+        except SqlError:
+            break
+        number += 1
     if error.sqlstate == "22P03" and error.message == "incorrect binary data format":
-        for number, (decode, data) in enumerate(zip(decoders, raw, strict=True), 1):
-            try:
-                if data is not None:
-                    decode(data)
-            except SqlError:
-                error.message += f" in bind parameter {number}"
-                break
+        error.message += f" in bind parameter {number}"
+    binary = bool(formats) and formats[0 if len(formats) == 1 else number - 1] == 1
+    where = f'portal "{portal}"' if portal else "unnamed portal"
+    error.context = f"{where} parameter ${number}" + ("" if binary else " = '...'")
     return error
 
 

@@ -160,19 +160,21 @@ def _option_value(value: str) -> str:
 # ── indexes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def index_column_definition(context: Context, index: Index, position: int) -> str:
+def index_column_definition(context: Context, index: Index, position: int, *, readable: bool = False) -> str:
     """pg_get_indexdef with a column number (from 1): the key or included column without its options."""
     table = context.catalog.table(index.table)
     if position <= len(index.key):
-        return _key_text(context, table, index.key[position - 1])
+        return _key_text(context, table, index.key[position - 1], readable=readable)
     place = position - len(index.key) - 1
     return quoted(table.columns[index.include[place] - 1].name) if place < len(index.include) else ""
 
 
-def _key_text(context: Context, table: Table, part: KeyPart) -> str:
+def _key_text(context: Context, table: Table, part: KeyPart, *, readable: bool = False) -> str:
     if part.expression is None:
         return quoted(table.columns[part.number - 1].name)
     text = expression_text(context, part.expression)
+    if readable:
+        text = pretty(text)
     return text if _FUNCTION_CALL.match(text) and not text.startswith("(") else parenthesised(text)
 
 
@@ -185,7 +187,7 @@ def index_definition(context: Context, index: Index, *, qualified: bool = True) 
         name = relation_text(context, table)
     keys = []
     for part in index.key:
-        text = _key_text(context, table, part)
+        text = _key_text(context, table, part, readable=not qualified)
         if part.operator_class:
             text += f" {quoted(part.operator_class)}"
         if part.descending:
@@ -214,18 +216,23 @@ def index_definition(context: Context, index: Index, *, qualified: bool = True) 
 def view_definition(context: Context, view: View, *, readable: bool = False) -> str:
     """pg_get_viewdef: the query, with schemas only where the search path needs them, and a semicolon."""
     from frontend.sql.ddl.stored_text import parse_view, walk
-    from frontend.sql.deparse import deparse_query
+    from frontend.sql.deparse_layout import deparse_view
     from frontend.sql.syntax import TableItem
 
     query = parse_view(view.query)
     catalog = context.catalog
+    tables: dict[int, list[str]] = {}
     for node in walk(query):
         if isinstance(node, TableItem) and node.relation.schema is not None:
             schema = catalog.schema(node.relation.schema)
             found = None if schema is None else catalog.relation(schema.oid, node.relation.name)
+            if isinstance(found, Table | View):
+                tables[id(node)] = [column.name for column in found.columns if not column.dropped]
             if (found is not None and is_visible(context, found)) or node.relation.schema == "pg_catalog":
                 node.relation.schema = None
-    return expression_text(context, f" {deparse_query(query, pretty=readable).strip()};")
+    names = [column.name for column in view.columns]
+    text = deparse_view(query, names, lambda item: tables.get(id(item), ()), pretty=readable)
+    return expression_text(context, text + ";")
 
 
 def acl_texts(catalog: Catalog, acl: Items[tuple[int, int, str]] | None) -> list[str] | None:

@@ -44,7 +44,7 @@ def pg_get_indexdef_column(context: Context, oid: int, column: int, pretty: bool
     if not isinstance(item, Index):
         return None
     if column:
-        return definitions.index_column_definition(context, item, column)
+        return definitions.index_column_definition(context, item, column, readable=pretty)
     return definitions.index_definition(context, item, qualified=not pretty)
 
 

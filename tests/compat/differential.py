@@ -36,6 +36,7 @@ ERROR_FIELDS = {
     "column": Field.COLUMN_NAME,
     "type": Field.DATATYPE_NAME,
     "constraint": Field.CONSTRAINT_NAME,
+    "context": Field.CONTEXT,
 }
 
 

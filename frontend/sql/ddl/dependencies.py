@@ -41,6 +41,11 @@ class Doomed:
     part: int = 0
 
 
+def _oldest_first(item: Doomed) -> int:
+    """PostgreSQL lists dependents by OID."""
+    return item.part if item.kind == "constraint" else item.oid
+
+
 class Removal:
     """Collects all that a DROP takes with it, asks or announces, and then does it.
 
@@ -71,9 +76,9 @@ class Removal:
             for part in self._parts(cause):
                 if part not in self._chosen:
                     self._chosen[part] = None
-                    self._silent.add(part)
                     waiting.append(part)
-            for dependent in self._dependents(cause):
+                self._silent.add(part)
+            for dependent in sorted(self._dependents(cause), key=_oldest_first):
                 if dependent not in self._chosen and not self._covered(dependent):
                     self._chosen[dependent] = None
                     self._causes[dependent] = cause
