@@ -18,6 +18,20 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "compatibility.md").read_
 
 REFUSED: dict[str, list[str]] = {
     "MERGE": ["MERGE INTO page_t USING page_t s ON page_t.a = s.a WHEN MATCHED THEN DELETE"],
+    "`WHERE CURRENT OF`": [
+        "BEGIN; DECLARE c CURSOR FOR SELECT * FROM page_t; DELETE FROM page_t WHERE CURRENT OF c",
+    ],
+    "`TABLESAMPLE`": ["SELECT * FROM page_t TABLESAMPLE SYSTEM (10)"],
+    "`SELECT … INTO`": ["SELECT a INTO page_into FROM page_t"],
+    "`CREATE TABLE AS EXECUTE`": ["PREPARE page_p AS SELECT 1; CREATE TABLE page_as AS EXECUTE page_p"],
+    "SEARCH and CYCLE clauses": [
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) "
+        "SEARCH DEPTH FIRST BY n SET o SELECT * FROM r",
+    ],
+    "`WITH CHECK OPTION`": ["CREATE VIEW page_v AS SELECT * FROM page_t WHERE a > 1 WITH CHECK OPTION"],
+    "INSERT into a part of a column": ["INSERT INTO page_t (a, b[1]) VALUES (1, 'x')"],
+    "literals of row types": ["SELECT '(1,x)'::page_t"],
+    "jsonpath": ["SELECT '$.a'::jsonpath"],
     "triggers": ["CREATE TRIGGER x BEFORE INSERT ON page_t FOR EACH ROW EXECUTE FUNCTION f()"],
     "PL/pgSQL and user-defined functions": [
         "DO $$ BEGIN END $$",
