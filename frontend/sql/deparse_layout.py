@@ -14,6 +14,7 @@ Each clause begins a line; its keyword stands 1 to 3 columns in, so that the cla
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TypeGuard
 
 from frontend.sql import syntax
 from frontend.sql.binder.labels import NO_NAME, label
@@ -215,7 +216,7 @@ def _name(target: Target, name: str) -> None:
         target.alias = name
 
 
-def _is_scalar(node: syntax.Node) -> bool:
+def _is_scalar(node: syntax.Node) -> TypeGuard[syntax.SubqueryExpression]:
     return isinstance(node, syntax.SubqueryExpression) and node.kind == "scalar"
 
 

@@ -46,6 +46,11 @@ def set_name_resolver(kind: str, to_text: ToText, from_text: FromText) -> None:
     _RESOLVERS[_NAMES[kind]] = (to_text, from_text)
 
 
+def name_resolver(kind: str) -> tuple[ToText, FromText] | None:
+    """What is installed for a reg* type."""
+    return _RESOLVERS.get(_NAMES[kind])
+
+
 def _behaviour(oid: int) -> TypeBehaviour:
     name = next(name for name, candidate in _NAMES.items() if candidate == oid)
 

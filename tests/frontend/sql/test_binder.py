@@ -19,7 +19,7 @@ from frontend.sql.binder import bind
 from frontend.sql.logical import BoundStatement
 from frontend.sql.parser import parse
 from frontend.system import registry
-from frontend.types.identifiers import set_name_resolver
+from frontend.types.identifiers import name_resolver, set_name_resolver
 from storage.catalog import Catalog
 from tests.frontend.sql import binder_statements
 from tests.frontend.sql.oracle_catalog import read_catalog
@@ -60,9 +60,13 @@ def _relation_from_name(text: str, context: Any) -> int:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def regclass_names() -> None:
+def regclass_names() -> Iterator[None]:
     """The session installs how regclass reads names; these tests run without one."""
+    before = name_resolver("regclass")
     set_name_resolver("regclass", lambda oid, context: str(oid), _relation_from_name)
+    yield
+    if before is not None:
+        set_name_resolver("regclass", *before)
 
 
 class BindingContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -101,7 +102,9 @@ class RawClient:
 
     def send(self, *data: bytes) -> None:
         """Send bytes as they are."""
-        self.socket.sendall(b"".join(data))
+        # A server that has refused what came first may have closed already; what it said is still there to be read.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.socket.sendall(b"".join(data))
 
     def read_exactly(self, count: int) -> bytes | None:
         """So many bytes, or None at the end of the stream."""

@@ -145,6 +145,8 @@ def test_rows_are_the_oracles(oracle: Oracle) -> None:
     def encoder(format_code: int, oid: int) -> rowencoder.ValueEncoder | None:
         if oid == 1700:
             return lambda value: b"1.50" if format_code == 0 else b"\0\2\0\0\0\0\0\2\0\1\x13\x88"
+        if format_code == 1 and oid == 18:
+            return lambda value: str(value).encode()
         if format_code == 0 and oid in (17, 700, 701):
             return {
                 17: lambda value: b"\\x" + value.hex().encode(),
