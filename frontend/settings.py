@@ -28,6 +28,8 @@ from frontend.errors import SqlError
 SERVER_VERSION = "16.14"
 SERVER_VERSION_NUM = "160014"
 
+INT4_MAX = 2**31 - 1
+
 Parser = Callable[[str, "Definition"], str]
 
 
@@ -40,6 +42,7 @@ class Definition:
         parse: normalises what SET was given, or raises SqlError.
         reported: changes are sent as ParameterStatus.
         unit: PostgreSQL's unit of an integer given without one ("ms", "kB", "").
+        minimum, maximum: of integers; PostgreSQL's own bounds where they are not given.
         effect: what it does here; "" for internal facts that cannot be set.
     """
 
@@ -50,7 +53,7 @@ class Definition:
     reported: bool = False
     unit: str = ""
     minimum: int = 0
-    maximum: int = 2**31 - 1
+    maximum: int = INT4_MAX
     values: tuple[str, ...] = ()
     settable: bool = True
 
@@ -61,7 +64,7 @@ def _invalid(definition: Definition, value: str, hint: str | None = None) -> Sql
 
 def parse_boolean(value: str) -> bool | None:
     """PostgreSQL's boolean spellings, prefixes included; None for anything else."""
-    text = value.strip().lower()
+    text = value.lower()
     if text in ("1", "on") or (text and ("true".startswith(text) or "yes".startswith(text))):
         return True
     if text in ("0", "of", "off") or (text and ("false".startswith(text) or "no".startswith(text))):
@@ -101,14 +104,17 @@ def _integer(value: str, definition: Definition) -> str:
         amount = round((int(number, base) if base else float(number)) * (units[suffix] if suffix else 1))
     except ValueError:
         raise _invalid(definition, value) from None
-    if abs(amount) > 2**31 - 1:
+    if abs(amount) > INT4_MAX:
         raise _invalid(definition, value, "Value exceeds integer range.")
-    if not definition.minimum <= amount <= definition.maximum:
+    minimum, maximum = definition.minimum, definition.maximum
+    facts = postgresql_fact(definition.name.lower())
+    if facts is not None and (minimum, maximum) == (0, INT4_MAX) and facts["unit"] in (None, definition.unit):
+        minimum, maximum = int(facts["min_val"]), int(facts["max_val"])
+    if not minimum <= amount <= maximum:
         unit = f" {definition.unit}" if definition.unit else ""
         raise SqlError(
             "22023",
-            f'{amount}{unit} is outside the valid range for parameter "{definition.name}" '
-            f"({definition.minimum} .. {definition.maximum})",
+            f'{amount}{unit} is outside the valid range for parameter "{definition.name}" ({minimum} .. {maximum})',
         )
     return _with_unit(amount, definition.unit)
 
@@ -144,7 +150,7 @@ def _string(value: str, definition: Definition) -> str:
 
 
 def _choice(value: str, definition: Definition) -> str:
-    lowered = value.strip().lower()
+    lowered = value.lower()
     for candidate in definition.values:
         if candidate.lower() == lowered:
             return candidate
@@ -152,10 +158,18 @@ def _choice(value: str, definition: Definition) -> str:
 
 
 def _boolean_or_choice(value: str, definition: Definition) -> str:
-    result = parse_boolean(value)
-    if result is not None:
-        return "on" if result else "off"
-    return _choice(value, definition)
+    return _SWITCHES.get(value.lower()) or _choice(value, definition)
+
+
+_SWITCHES = {"true": "on", "yes": "on", "1": "on", "false": "off", "no": "off", "0": "off"}
+
+
+def _fixed_boolean(value: str, definition: Definition) -> str:
+    """A switch that cannot be turned from its default."""
+    result = _boolean(value, definition)
+    if result != definition.default:
+        raise _invalid(definition, value, f"Available values: {definition.default}.")
+    return result
 
 
 def _application_name(value: str, definition: Definition) -> str:
@@ -194,6 +208,8 @@ def _date_style(value: str, definition: Definition, current: str = "ISO, MDY") -
             if order and order != _ORDERS[word] and style != "German":
                 raise _conflicting_styles(value)
             order = _ORDERS[word]
+        elif not value.strip():
+            break
         elif word == "default":
             style = style or definition.default.partition(", ")[0]
             order = order or definition.default.partition(", ")[2]
@@ -228,7 +244,7 @@ def split_identifiers(text: str) -> list[str] | None:
     return names if not text.strip() else None
 
 
-_IDENTIFIER = re.compile(r'\s*(?:(?P<quoted>"(?:[^"]|"")*")|(?P<plain>[^\s,"]+))\s*(?P<more>,)?')
+_IDENTIFIER = re.compile(r'\s*(?:(?P<quoted>"(?:[^"]|"")*")|(?P<plain>[^\s,"][^\s,]*))\s*(?P<more>,)?')
 
 
 def _search_path(value: str, definition: Definition) -> str:
@@ -252,7 +268,7 @@ def _time_zone(value: str, definition: Definition) -> str:
     if lowered in _zone_names():
         return _zone_names()[lowered]
     if is_posix_zone(text) or re.fullmatch(r"[+-]?\d{1,2}:\d\d", text):
-        return text  # the latter is a POSIX zone without a name, whose sign is the other way round
+        return text.upper()  # the latter is a POSIX zone without a name, whose sign is the other way round
     number = text.removeprefix("INTERVAL").strip().strip("'")
     sign = -1 if number.startswith("-") else 1
     hours, _, minutes = number.lstrip("+-").partition(":")
@@ -280,13 +296,6 @@ def is_posix_zone(text: str) -> bool:
     return letters >= 3 and bool(offset) and offset.lstrip("+-").replace(":", "").isdigit()
 
 
-def _isolation(value: str, definition: Definition) -> str:
-    lowered = " ".join(value.lower().split())
-    if lowered in definition.values:
-        return lowered
-    raise _invalid(definition, value, f"Available values: {', '.join(definition.values)}.")
-
-
 ISOLATION_LEVELS = ("serializable", "repeatable read", "read committed", "read uncommitted")
 _LEVELS = ("debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error")
 
@@ -296,7 +305,7 @@ EFFECTIVE: tuple[Definition, ...] = (
     Definition("client_encoding", "UTF8", _client_encoding, "Encoding of the client; UTF8 only.", True),
     Definition("client_min_messages", "notice", _choice, "Which notices are sent.", values=_LEVELS),
     Definition("DateStyle", "ISO, MDY", _date_style, "Text form and field order of dates.", True),
-    Definition("default_transaction_isolation", "read committed", _isolation, "Isolation of new transactions.", values=ISOLATION_LEVELS),
+    Definition("default_transaction_isolation", "read committed", _choice, "Isolation of new transactions.", values=ISOLATION_LEVELS),
     Definition("default_transaction_read_only", "off", _boolean, "New transactions are read-only.", True),
     Definition("extra_float_digits", "1", _integer, "Digits of floating-point text; above 0: the shortest exact form.", minimum=-15, maximum=3),
     Definition("idle_in_transaction_session_timeout", "0", _integer, "Ends a session that idles inside a transaction.", unit="ms"),
@@ -305,7 +314,7 @@ EFFECTIVE: tuple[Definition, ...] = (
     Definition("search_path", '"$user", public', _search_path, "Schemas searched for unqualified names."),
     Definition("statement_timeout", "0", _integer, "Ends a statement that takes longer.", unit="ms"),
     Definition("TimeZone", "UTC", _time_zone, "Time zone of the session.", True),
-    Definition("transaction_isolation", "read committed", _isolation, "Isolation of the current transaction.", values=ISOLATION_LEVELS),
+    Definition("transaction_isolation", "read committed", _choice, "Isolation of the current transaction.", values=ISOLATION_LEVELS),
     Definition("transaction_read_only", "off", _boolean, "The current transaction is read-only."),
     Definition("work_mem", "256MB", _integer, "Memory that one statement may use before it fails with 53200.", unit="kB", minimum=64),
 )  # fmt: skip
@@ -366,12 +375,12 @@ HARMLESS: tuple[Definition, ...] = (
     Definition("tcp_keepalives_idle", "0", _integer, "The node sets keep-alive for all connections."),
     Definition("tcp_keepalives_interval", "0", _integer, "The node sets keep-alive for all connections."),
     Definition("tcp_keepalives_count", "0", _integer, "The node sets keep-alive for all connections."),
-    Definition("standard_conforming_strings", "on", _choice, "Always on.", True, values=("on",)),
-    Definition("array_nulls", "on", _choice, "Always on.", values=("on",)),
+    Definition("standard_conforming_strings", "on", _fixed_boolean, "Always on.", True),
+    Definition("array_nulls", "on", _fixed_boolean, "Always on."),
     Definition("backslash_quote", "safe_encoding", _choice, "Always safe_encoding.", values=("safe_encoding",)),
-    Definition("quote_all_identifiers", "off", _choice, "Identifiers are quoted where needed.", values=("off",)),
+    Definition("quote_all_identifiers", "off", _fixed_boolean, "Identifiers are quoted where needed."),
     Definition("password_encryption", "scram-sha-256", _choice, "Passwords are always SCRAM verifiers.", values=("scram-sha-256",)),
-    Definition("transform_null_equals", "off", _choice, "Always off.", values=("off",)),
+    Definition("transform_null_equals", "off", _fixed_boolean, "Always off."),
     Definition("log_statement", "none", _choice, "Statements are not logged.", values=("none",)),
     Definition("log_min_duration_statement", "-1", _integer, "Statements are not logged.", unit="ms", minimum=-1, maximum=-1),
     Definition("log_min_messages", "warning", _choice, "The node's log has its own level.", values=_LEVELS),

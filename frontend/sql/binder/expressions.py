@@ -434,6 +434,8 @@ def bind_subscript(query: Query, node: syntax.Subscript) -> logical.Expression:
     if operand.type == oids.JSONB:
         return _jsonb_member(query, operand, node)
     element = types.element(operand.type)
+    if operand.type == oids.NAME and len(node.indexes) == 1 and not node.indexes[0].slice:
+        element = oids.CHAR  # name is an array of its characters, counted from 0: pg_dump asks for typname[0]
     if not element:
         raise SqlError(
             "42804",

@@ -625,6 +625,9 @@ class Expressions:
 
     def _subscript(self, expression: logical.Subscript, scope: Scope) -> Binding:
         operand = self.code(expression.operand, scope)
+        if expression.operand.type == oids.NAME:
+            name = self.module.bind(values.name_character, "character")
+            return Binding(f"{name}({operand}, {self._subscripts(expression, scope)})", True)
         base = 0 if expression.operand.type in (oids.INT2VECTOR, oids.OIDVECTOR) else 1
         name = self.module.bind(values.array_slice if expression.slice else values.array_element, "subscript")
         return Binding(f"{name}({operand}, {self._subscripts(expression, scope)}, {base})", True)

@@ -56,9 +56,17 @@ def column_type(
     fact = types.fact(type_oid)
     if fact.kind == "p" or type_oid in POLYMORPHIC:
         raise SqlError("42P16", f'column "{name}" has pseudo-type {types.name(type_oid)}')
-    if fact.kind in ("r", "m") or (type_oid in type_facts() and not is_supported(type_oid)):
-        raise unsupported(f"type {types.name(type_oid)}", position=node.position or None)
+    refuse_unstorable(types, type_oid, node.position)
     return type_oid, typmod, resolve_collation(name, type_oid, collation, types)
+
+
+def refuse_unstorable(types: Types, type_oid: int, position: int = 0) -> None:
+    """0A000 for types that no table can hold."""
+    # Rows within stored rows would come back without the types of their fields.
+    of_rows = types.is_row(types.element(type_oid) or type_oid)
+    fact = types.fact(type_oid)
+    if fact.kind in ("r", "m") or of_rows or (type_oid in type_facts() and not is_supported(type_oid)):
+        raise unsupported(f"type {types.name(type_oid)}", position=position or None)
 
 
 def resolve_collation(column: str, type_oid: int, collation: list[str], types: Types) -> int:

@@ -14,7 +14,14 @@ from frontend.errors import SqlError, unsupported
 from frontend.sql import syntax, syntax_commands
 from frontend.sql.binder.types import Types
 from frontend.sql.ddl import constraints, indexes, names
-from frontend.sql.ddl.columns import COLUMNS_MAX, DefinedColumn, define_column, table_constraints, with_default
+from frontend.sql.ddl.columns import (
+    COLUMNS_MAX,
+    DefinedColumn,
+    define_column,
+    refuse_unstorable,
+    table_constraints,
+    with_default,
+)
 from frontend.sql.ddl.options import TABLE_OPTIONS, checked_options
 from frontend.sql.ddl.rewrite import RowSink
 from frontend.sql.ddl.sequence_definitions import owned_sequence
@@ -276,6 +283,7 @@ def _create_table_as(environment: DdlEnvironment, table: Table, node: syntax_com
         type_oid = oids.TEXT if source.type == oids.UNKNOWN else source.type
         if types.fact(type_oid).kind == "p":
             raise SqlError("42P16", f'column "{name}" has pseudo-type {types.name(type_oid)}')
+        refuse_unstorable(types, type_oid)
         if any(column.name == name for column in columns):
             raise SqlError("42701", f'column "{name}" specified more than once')
         collation = types.fact(type_oid).collation

@@ -100,6 +100,9 @@ def _mismatch() -> SqlError:
     return SqlError("2202E", "multidimensional arrays must have array expressions with matching dimensions")
 
 
+NAME_BYTES = 64
+
+
 def array_element(array: Any, subscripts: tuple[Any, ...], base: int) -> Any:
     """array[i][j]: NULL outside the bounds or where the dimensions do not fit."""
     for subscript in subscripts:
@@ -110,6 +113,15 @@ def array_element(array: Any, subscripts: tuple[Any, ...], base: int) -> Any:
             return None
         array = array[place]
     return None if isinstance(array, list) else array
+
+
+def name_character(name: str | None, subscripts: tuple[Any, ...]) -> str | None:
+    """name[i], counted from 0: a byte of it; NULL outside."""
+    (place,) = subscripts
+    if name is None or place is None or not 0 <= place < NAME_BYTES:
+        return None
+    stored = name.encode()
+    return chr(stored[place]) if place < len(stored) else ""
 
 
 def array_slice(array: Any, subscripts: tuple[tuple[Any, Any], ...], base: int) -> Any:
