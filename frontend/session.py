@@ -23,7 +23,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from frontend import commands, transaction_control
-from frontend.contention import WAIT_SECONDS, HotKey, KeyIsBusy
+from frontend.contention import HotKey, KeyIsBusy
 from frontend.copying import CopyInput
 from frontend.errors import SqlError
 from frontend.portal import Portal
@@ -413,12 +413,12 @@ class Session:
 
     def _await_turn(self, hot: HotKey) -> Generator[Signal, None, None]:
         """Wait for the holder of a hot key to end, in order of arrival, but not long."""
-        wake = self.tasks.wake
-        hot.waiters.append(wake)
-        yield Sleep(WAIT_SECONDS)
-        if wake in hot.waiters:
-            hot.waiters.remove(wake)
-            hot.holder = None  # it takes too long: its turn is over
+        waiting = self._contention.await_turn(hot, self.tasks.wake)
+        try:
+            for seconds in waiting:
+                yield Sleep(seconds)
+        finally:
+            waiting.close()  # a wait that was cancelled leaves the queue
 
     def _commit_then(self, reply: bytes) -> Generator[Signal, None, None]:
         yield from self.commit()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frontend.contention import HOT_KEYS_MAX, HOT_SECONDS, Contention, KeyIsBusy
+from frontend.contention import HOT_KEYS_MAX, HOT_SECONDS, TURN_SECONDS, WAIT_SECONDS, Contention, KeyIsBusy
 
 
 class Clock:
@@ -65,3 +65,47 @@ def test_the_number_of_hot_keys_is_bounded() -> None:
     clock.now += HOT_SECONDS + 0.1
     contention.lost(b"new")
     assert list(contention.keys) == [b"new"]
+
+
+def test_a_turn_is_bounded_and_the_first_in_line_ends_it() -> None:
+    clock = Clock()
+    contention = Contention(clock)
+    contention.lost(b"k")
+    hot = contention.take(b"k", object())
+    assert hot is not None
+    first = contention.await_turn(hot, lambda: None)
+    second = contention.await_turn(hot, lambda: None)
+    assert next(first) == pytest.approx(TURN_SECONDS)
+    assert next(second) == pytest.approx(TURN_SECONDS)
+    clock.now += TURN_SECONDS
+    assert next(second) > 0  # not its turn to end it
+    assert list(first) == []
+    three = object()
+    assert contention.take(b"k", three) is hot
+    assert next(second) == pytest.approx(TURN_SECONDS)  # a new turn
+
+
+def test_a_wait_is_bounded() -> None:
+    clock = Clock()
+    contention = Contention(clock)
+    contention.lost(b"k")
+    hot = contention.take(b"k", object())
+    assert hot is not None
+    hot.waiters.append(lambda: None)  # who never ends anything
+    waited = 0.0
+    for seconds in contention.await_turn(hot, lambda: None):
+        waited += seconds
+        clock.now += seconds
+    assert waited == pytest.approx(WAIT_SECONDS, abs=0.002)
+    assert len(hot.waiters) == 1
+
+
+def test_a_cancelled_wait_leaves_the_queue() -> None:
+    contention = Contention(Clock())
+    contention.lost(b"k")
+    hot = contention.take(b"k", object())
+    assert hot is not None
+    waiting = contention.await_turn(hot, lambda: None)
+    next(waiting)
+    waiting.close()
+    assert not hot.waiters

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from frontend.contention import WAIT_SECONDS
+from frontend.contention import TURN_SECONDS, WAIT_SECONDS
 from frontend.wire.messages import message
 from tests.frontend.test_session_protocol import (
     COPY_DONE,
@@ -519,7 +519,7 @@ def test_hot_row_is_shared(open_connection: Callable[..., Connection]) -> None:
             done.result()
     assert value(open_connection(), "select b from t where a = 1") == CLIENTS * TURNS
     assert len(retries) < CLIENTS * TURNS  # without turns it would be several for each
-    assert max(longest) < CLIENTS * (WAIT_SECONDS + 0.1)
+    assert max(longest) < 2 * WAIT_SECONDS + 1.0
 
 
 def test_sleeping_holder_delays_others_by_one_wait(open_connection: Callable[..., Connection]) -> None:
@@ -534,7 +534,7 @@ def test_sleeping_holder_delays_others_by_one_wait(open_connection: Callable[...
     sleeper.execute("update t set b = b + 1 where a = 1")
     began = time.monotonic()
     two.execute("update t set b = b + 1 where a = 1")
-    assert time.monotonic() - began < WAIT_SECONDS + 0.2
+    assert time.monotonic() - began < TURN_SECONDS + 0.2
     with pytest.raises(errors.SerializationFailure):
         sleeper.execute("commit")
     began = time.monotonic()
@@ -565,7 +565,7 @@ def test_hot_keys_are_released(open_connection: Callable[..., Connection], endin
     two.execute("begin")
     began = time.monotonic()
     two.execute("update t set b = b + 1 where a = 1")
-    assert time.monotonic() - began < WAIT_SECONDS
+    assert time.monotonic() - began < 0.2
     two.execute("commit")
 
 
