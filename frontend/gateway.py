@@ -29,7 +29,7 @@ from frontend.sql.statistics import Statistics
 from frontend.statements import PLANS_MAX, BoundedCache, LiftedPlan, PlannedStatement
 from frontend.system import registry as system_registry
 from frontend.transaction import Transaction
-from frontend.types.registry import type_by_oid
+from frontend.types.registry import is_known_type, type_by_oid
 from journal.event import Proposal, Provenance, Verdict, Write
 
 if TYPE_CHECKING:
@@ -247,6 +247,10 @@ class Gateway:
     def resolve_type(self, session: Session, name: syntax.TypeName) -> tuple[int, int]:
         """(OID, typmod) of a type as written; 42704 where it does not exist."""
         return Types(session.catalog).resolve(name, session.context.search_path)
+
+    def is_type(self, session: Session, oid: int) -> bool:
+        """Whether there is a type of this OID, built in or the row type of a relation."""
+        return is_known_type(oid) or Types(session.catalog).row_relation(oid) is not None
 
     def evaluate(self, session: Session, expression: syntax.Expression, type_oid: int) -> Any:
         """The value of an expression without columns, cast to a type: an argument of EXECUTE."""

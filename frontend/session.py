@@ -536,6 +536,9 @@ class Session:
         if len(parsed) > 1:
             raise SqlError("42601", "cannot insert multiple commands into a prepared statement")
         node = parsed[0].statement if parsed else None
+        for oid in parameter_types:
+            if oid and not self.gateway.is_type(self, oid):
+                raise SqlError("XX000", f"cache lookup failed for type {oid}")
         statement = PreparedStatement(name, sql, node, parameter_types, 0 if not name else postgres_now(), from_sql)
         if node is not None:
             self._refuse_when_failed(node)
@@ -771,11 +774,12 @@ class Session:
         """Describe a prepared statement."""
         self._release_held()
         statement = self.find_prepared(name)
+        # Parameters never change: PostgreSQL tells them even when the plan turns out to be stale.
+        self.connection.send(messages.parameter_description(statement.parameters))
         planned = self.plan_prepared(statement)
         columns = planned.columns if planned is not None else commands.columns_of(self, statement.node)
         if columns and self.transaction_status == "E":
             raise in_failed_transaction()
-        self.connection.send(messages.parameter_description(statement.parameters))
         if planned is not None:
             self.connection.send(planned.description(planned.text_formats))
         else:
@@ -1219,7 +1223,8 @@ def _in_bind(
         error.message += f" in bind parameter {number}"
     binary = bool(formats) and formats[0 if len(formats) == 1 else number - 1] == 1
     where = f'portal "{portal}"' if portal else "unnamed portal"
-    error.context = f"{where} parameter ${number}" + ("" if binary else " = '...'")
+    shown = "" if binary or error.sqlstate == "22021" else " = '...'"  # what cannot be decoded has no text
+    error.context = f"{where} parameter ${number}{shown}"
     return error
 
 

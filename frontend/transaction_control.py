@@ -245,6 +245,7 @@ def _commit(session: Session, node: commands_syntax.Transaction) -> Generator[Si
             session.send_notice(SqlError("25P01", "there is no transaction in progress", severity="WARNING"))
         session.block.committing = True
         yield from session.commit()
+        session.block.committing = False  # outside of a block, COMMIT keeps the Block for what comes
         tag = "COMMIT"
     session.block.ended = True
     if modes is not None:
