@@ -67,7 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     conflict_window_seconds: Positive = 300
     transaction_bytes_max: Positive = 256 << 20
     connections_max: Positive = 1000
-    cache_bytes: Positive = 64 << 20
+    cache_bytes: Positive = 256 << 20
     busy_poll_us: Annotated[int, Meta(ge=0, le=10_000)] = 50
     drain_seconds: Annotated[float, Meta(ge=0)] = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
