@@ -34,8 +34,9 @@ from tests.server import Server
 
 SCHEMA = "session_behaviour"
 ROWS = 200_000
-STOPPED_SECONDS_MAX = 1.0
-"""A statement that was cancelled or timed out has ended so long after."""
+STOPPED_SECONDS_MAX = 4.0
+"""A statement that was cancelled or timed out has ended so long after: it would run for minutes, and on an idle machine it ends
+within some 20 ms, but other tests may hold the cores."""
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
