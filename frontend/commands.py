@@ -19,11 +19,9 @@ from frontend.sql import syntax_commands as statements
 from frontend.sql.ddl.dispatch import DDL_STATEMENTS, execute_ddl
 from frontend.sql.explain import explain_columns, explain_statement
 from frontend.sql.logical import Column
-from frontend.sql.parser import Parsed
-from frontend.statements import PLANNABLE, PreparedStatement
+from frontend.statements import PreparedStatement
 from frontend.tasks import TICK, Signal
 from frontend.types import oids
-from frontend.types.registry import type_by_oid
 
 if TYPE_CHECKING:
     from frontend.session import Session
@@ -425,6 +423,3 @@ _HANDLERS: dict[type[syntax.Statement], Callable[[Session, Any, Sequence[Any]], 
 def run_copy(session: Session, node: statements.Copy) -> Generator[Signal, None, bytes]:
     """COPY in either direction; returns the CommandComplete message."""
     return (yield from copying.run(session, node))
-
-
-__all__ = ["CommandResult", "PLANNABLE", "Parsed", "columns_of", "run", "run_copy", "type_by_oid"]

@@ -29,7 +29,7 @@ from frontend.errors import SqlError
 from frontend.portal import Portal
 from frontend.session_context import SessionContext, postgres_now
 from frontend.session_information import SessionInformation
-from frontend.settings import Settings, parse_boolean
+from frontend.settings import Settings
 from frontend.sql import syntax, syntax_commands
 from frontend.sql.ddl.draft import CatalogDraft
 from frontend.sql.executor.foreign_keys import check_deferred
@@ -1250,6 +1250,3 @@ def locking_command(plan: Plan) -> str | None:
 def read_only_violation(command: str) -> SqlError:
     """25006."""
     return SqlError("25006", f"cannot execute {command} in a read-only transaction")
-
-
-__all__ = ["Session", "command_complete", "in_failed_transaction", "parse_boolean", "read_only_violation"]

@@ -27,8 +27,6 @@ class Server:
         dsn: for psycopg; `port` for anything else.
         environment: further variables for the process.
         ready_seconds: how long the last start took until the node said that it is ready.
-        ready_cpu_seconds: how much processor time it took. Where other tests keep the cores busy, this tells how long the start
-            would have taken without them.
     """
 
     def __init__(self, directory: Path | None = None, **settings: str) -> None:
@@ -40,7 +38,6 @@ class Server:
         self.http_port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.ready_seconds = 0.0
-        self.ready_cpu_seconds = 0.0
         self.log = self.directory / "log"
 
     @property
@@ -77,8 +74,6 @@ class Server:
             self.kill()
             raise RuntimeError(f"boreal did not start: {self.log.read_text()}")
         self.ready_seconds = time.perf_counter() - began
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        self.ready_cpu_seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
         """kill -9."""

@@ -167,7 +167,7 @@ def test_start_is_quick_and_small(tmp_path: Path) -> None:
     ready = []
     for attempt in range(3):
         with Server(tmp_path / str(attempt)) as server:
-            ready.append(min(server.ready_seconds, 1.5 * server.ready_cpu_seconds))
+            ready.append(server.ready_seconds)
             assert server.resident_bytes < IDLE_BYTES_MAX
     assert min(ready) < READY_SECONDS_MAX
 
