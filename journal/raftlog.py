@@ -39,7 +39,7 @@ from pysyncobj.journal import Journal
 
 from journal.environment import Disk, DiskFile
 from journal.errors import CorruptData, NodeFatal
-from journal.event import UnknownFormat
+from journal.event import EntryKind, UnknownFormat
 from journal.segment import HEADER_BYTES, OVERHEAD_BYTES, encode_record, is_zero, read_record, scan
 
 Entry = tuple[bytes, int, int]
@@ -52,6 +52,7 @@ TAIL_BYTES_DEFAULT = 4 << 20
 _KIND_HEADER = 1
 _KIND_ENTRY = 2
 _KIND_TERM = 3
+_MEMBERSHIP = int(EntryKind.MEMBERSHIP)
 _SPARE_NAME = "raft-spare.tmp"
 
 
@@ -146,6 +147,10 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         """Every entry up to this index is on disk."""
         self.commit_floor = 1
         """Entries up to here are known to be committed; set by the owner before Raft starts."""
+        self.memberships: list[int] = []
+        """Indices of the membership entries kept."""
+        self.memberships_version = 0
+        """Changes whenever `memberships` does."""
         disk.make_directory(directory)
         self._open()
 
@@ -290,6 +295,27 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         """Up to `count` entries from `index` on."""
         return [self.entry(each) for each in range(index, min(index + count - 1, self._visible) + 1)]
 
+    def entries_within(self, index: int, size: int) -> list[Entry]:
+        """Entries from `index` on, at least one, until their commands make up `size` bytes."""
+        found: list[Entry] = []
+        while index <= self._end and (not found or size > 0):
+            entry = self.entry(index)
+            found.append(entry)
+            size -= len(entry[0])
+            index += 1
+        return found
+
+    def term_of(self, index: int) -> int:
+        """The term of the entry with this Raft index."""
+        return self._term_at(index)
+
+    def first_of_term(self, index: int) -> int:
+        """The lowest index kept from which on, up to `index`, all entries have its term."""
+        term = self._term_at(index)
+        while index > self._first and self._term_at(index - 1) == term:
+            index -= 1
+        return index
+
     def indices_of_kind(self, kind: int, through: int) -> list[int]:
         """Indices, up to `through`, of the entries whose command begins with byte `kind`."""
         return [
@@ -380,6 +406,9 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         if dropped:
             self._first = self._segments[0].first_index
             self._first_entry = None
+            if self.memberships and self.memberships[0] < self._first:
+                self.memberships = [each for each in self.memberships if each >= self._first]
+                self.memberships_version += 1
             while self._tail and self._tail_first < self._first:
                 self._tail_size -= len(self._tail.popleft()[0])
                 self._tail_first += 1
@@ -410,6 +439,8 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             if not active.offsets:
                 active.first_index = self._firsts[-1] = index
             active.append(active.end + self._buffered, payload, term)
+            if payload[0] == _MEMBERSHIP:
+                self._note_membership(index)
         self._buffer.append(record)
         self._buffered += len(record)
         self._dirty = True
@@ -461,8 +492,15 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         self._tail_first = min(self._tail_first, index)
         self._end = self._visible = index - 1
         self.durable_index = min(self.durable_index, index - 1)
+        if self.memberships and self.memberships[-1] >= index:
+            self.memberships = [each for each in self.memberships if each < index]
+            self.memberships_version += 1
         if index <= self._first:
             self._first_entry = None
+
+    def _note_membership(self, index: int) -> None:
+        self.memberships.append(index)
+        self.memberships_version += 1
 
     def _trim_tail(self) -> None:
         tail = self._tail
@@ -560,6 +598,8 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         elif index != self._end + 1:
             raise CorruptData(f"{segment.path} at offset {offset}: entry {index} follows entry {self._end}")
         segment.append(offset, payload, term)
+        if payload[0] == _MEMBERSHIP:
+            self._note_membership(index)
         self._end = index
 
     def _clean_tail(self, segment: _Segment) -> None:

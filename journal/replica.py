@@ -18,11 +18,10 @@ time. Apply never raises: what a proposal may cause is a verdict; anything else 
 log (`journal.staging`). When their proposal commits, the event is published part by part, one turn of the loop each, so
 that other work goes on between; nothing after it is applied before its end.
 
-**Restart.** The event log says which Raft entry it has applied; a snapshot file, written before the Raft log is
-compacted, says the same with certainty. Entries after that are judged again, with the same result, because judging is a
-function of the log and the adjudicator recalls from the event log what it needs. Compaction: when the Raft log has
-grown, the event log is synchronized in a thread and whole Raft segments below the applied index are dropped, but none
-that a staged transaction or a (reasonably near) peer still needs.
+**Members.** At a follower, a proposal travels to the leader (`journal.forwarding`), and its verdict comes from this node's
+own log. Strong reads ask the leader how far (`journal.reads`), or wait for closed time (`journal.closed`). Who belongs,
+and who leads: `journal.membership`, `journal.transfer`. A member that lacks what the others have compacted catches up by a
+feed (`journal.catchup`). Restart: `journal.recovery`. Compaction: `journal.housekeeping`.
 
 Measured (tests/journal/bench_commit.py, 2-core virtual machine): see DESIGN.md.
 """
@@ -35,20 +34,16 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 
-from journal.adjudicator import (
-    BULK_KEYS_MAX_DEFAULT,
-    WINDOW_US_DEFAULT,
-    Adjudicator,
-)
 from journal.clock import NODE_BITS, HybridClock, TransactionIds
-from journal.consensus import Consensus
+from journal.closed import ClosedTime
+from journal.configuration import Configuration, founding
+from journal.consensus import Consensus, Timing
 from journal.environment import Environment
-from journal.errors import BorealError, CorruptData, NodeFatal
+from journal.errors import BorealError, NodeFatal
 from journal.event import (
     Block,
     EntryKind,
@@ -63,52 +58,25 @@ from journal.event import (
     encode_proposal,
 )
 from journal.eventlog import EventLog
+from journal.forwarding import Forwarder, Refusals, unpack
+from journal.housekeeping import Housekeeper
 from journal.large import LargeTransaction
-from journal.raftlog import RaftLog
+from journal.membership import Membership
+from journal.messages import Behind, Closed, Forward, ReadAnswer, ReadRequest, Refusal, SideMessage
+from journal.reads import ReadBarriers, ReadCallback
+from journal.recovery import recover
+from journal.settings import ReplicaSettings as ReplicaSettings
 from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
-from journal.snapshot import Snapshot, load_snapshot, save_snapshot
-from journal.statemachine import Frontier, StateMachine, Subscriber
+from journal.snapshot import Snapshot
+from journal.statemachine import Frontier, Subscriber
 from journal.synchronizer import Synchronizer, synchronizer_for
+from journal.transfer import Transfer, TransferCallback
 from journal.transport import Peer, PeerTransport
 
 logger = logging.getLogger(__name__)
 
 Callback = Callable[[Verdict], None]
 _PARTS_PER_SYNCHRONIZATION = 16
-
-
-@dataclass(frozen=True)
-class ReplicaSettings:
-    """Bounds and timing. Bytes are of encoded form."""
-
-    node: int = 0
-    name: str = "node-0"
-    cluster: str = "boreal"
-    directory: str = "journal"
-    window_us: int = WINDOW_US_DEFAULT
-    bulk_keys_max: int = BULK_KEYS_MAX_DEFAULT
-    entry_bytes_max: int = 1 << 20
-    """A block's and a fragment's size; larger proposals go in fragments."""
-    block_proposals_max: int = 1024
-    turn_bytes_max: int = 4 << 20
-    """Entries ordered between two synchronizations."""
-    waiting_proposals_max: int = 20_000
-    waiting_bytes_max: int = 32 << 20
-    transaction_bytes_max: int = 256 << 20
-    staged_bytes_max: int = 1 << 30
-    raft_segment_bytes: int = 32 << 20
-    event_segment_bytes: int = 64 << 20
-    compact_bytes: int = 64 << 20
-    """The Raft log is compacted when it is larger."""
-    lagging_bytes_max: int = 1 << 30
-    """Beyond this a peer that lags no longer holds compaction back."""
-    event_log_sync_seconds: float = 2.0
-    heartbeat_seconds: float = 0.1
-    election_seconds_min: float = 0.6
-    election_seconds_max: float = 1.2
-    unknown_after_seconds: float = 10.0
-    """A proposal ordered by a leader that lost its office is answered UNKNOWN after this."""
-    drain_seconds: float = 5.0
 
 
 class TransactionStatus(enum.Enum):
@@ -130,6 +98,8 @@ class _Waiting(NamedTuple):
     proposal: Proposal | None
     """None for a fragment, or what drops fragments; the callback is called only if it is refused."""
     callback: Callback | None
+    origin: str = ""
+    """The peer that forwarded it."""
 
 
 class _Ordered(NamedTuple):
@@ -149,7 +119,7 @@ class Replica:
         environment: time, randomness, disk, network.
         settings: bounds and timing.
         address: where to listen for peers; unused by a single voter.
-        peers: the other voters.
+        peers: the other founding voters; later the journal knows who belongs, and these say where they listen.
         server_tls, client_tls: contexts for accepting from and dialling peers, with mutual authentication; None: TCP.
 
     Attributes:
@@ -188,12 +158,13 @@ class Replica:
         self._draining = False
         self._large: tuple[Iterator[None], list[Callback | None], Verdict] | None = None
         self._parts = 0
-        self._compacting = False
-        self._event_log_synced_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._was_leader = False
-        self.clock = HybridClock(environment.clock)
+        self._deposed_at = 0.0
+        self._alone = not self._peers
+        self._lead_us = int(settings.commit_lead_ms * 1000)
+        self.clock = HybridClock(environment.clock, lead_us=self._lead_us)
         self.transaction_ids = TransactionIds(environment.clock, self._settings.node)
 
     # ---- life -------------------------------------------------------------------------------------------------------
@@ -207,19 +178,46 @@ class Replica:
         self._loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[NodeFatal] = self._loop.create_future()
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._recover()
+        settings, disk = self._settings, self._environment.disk
+        found = recover(disk, settings)
+        self._events, self._log, self._machine, self._applied = found.events, found.log, found.machine, found.applied
+        self.clock.observe(self._events.commit_ts)
+        # An id that was used before would get the old transaction's verdict: never reuse one, even if the clock went back.
+        self.transaction_ids.observe(self._events.commit_ts << NODE_BITS)
         self._synchronizer: Synchronizer = synchronizer_for(self._loop, self._log.file)
+        own = Peer(settings.name, *self._address, settings.witness)
+        base = found.snapshot.configuration
+        self._connect(own, base if base.members else founding([own, *self._peers]))
+        self._keeper = Housekeeper(
+            self._loop,
+            disk,
+            settings,
+            self._log,
+            self._events,
+            self._machine,
+            snapshot=self._snapshot,
+            may_compact=lambda: self._large is None,
+            matched=self._lowest_match,
+        )
+        await self._transport.start()
+        self._running = True
+        self._on_timer()
+        await self._ready
+
+    def _connect(self, own: Peer, base: Configuration) -> None:
+        """Make what talks to others."""
         settings = self._settings
-        alone = not self._peers
         self._transport = PeerTransport(
             self._environment,
             settings.cluster,
-            Peer(settings.name, *self._address),
-            self._peers,
+            own,
+            [],
             wake=self._wake,
             server_tls=self._server_tls,
             client_tls=self._client_tls,
         )
+        self._transport.on_side_message = self._on_side_message
+        self._closed = ClosedTime(self._loop, lambda: self._applied)
         self._consensus = Consensus(
             self._environment,
             self._log,
@@ -227,25 +225,67 @@ class Replica:
             settings.name,
             next_entry=self._next_entry,
             on_ordered=self._on_ordered,
-            # Nobody else can be elected where there is nobody else: no reason to wait.
-            heartbeat_seconds=0.001 if alone else settings.heartbeat_seconds,
-            election_seconds_min=0.004 if alone else settings.election_seconds_min,
-            election_seconds_max=0.005 if alone else settings.election_seconds_max,
+            on_behind=self._on_behind,
+            close_time=self._close_time,
+            on_closed=self._on_closed,
+            timing=self._timing(),
             entry_bytes_max=settings.entry_bytes_max,
+            bytes_in_flight_max=settings.peer_bytes_in_flight_max,
         )
-        await self._transport.start()
-        self._running = True
-        self._tick_seconds = 0.002 if alone else settings.heartbeat_seconds / 4
-        self._on_timer()
-        await self._ready
+        self._membership = Membership(own, base, self._peers, self._log, self._transport, self._consensus)
+        self._configuration_changed()
+        post = self._transport.post
+        self._forwarder = Forwarder(self._loop, settings, post, lambda: self._consensus.leader_name)
+        self._refusals = Refusals(self._loop, post)
+        self._reads = ReadBarriers(
+            self._loop,
+            self._environment.clock,
+            self._consensus,
+            post,
+            target=self._read_target,
+            applied=lambda: self._applied,
+            wake=self._wake,
+            timeout_seconds=settings.read_timeout_seconds,
+        )
+        self._transfer = Transfer(
+            self._loop,
+            self._consensus,
+            self._membership,
+            own=settings.name,
+            preferred=settings.leader_preferred,
+            timeout_seconds=settings.transfer_seconds,
+        )
+
+    def _timing(self) -> Timing:
+        settings = self._settings
+        if self._alone:
+            # Nobody else can be elected where there is nobody else: no reason to wait.
+            return Timing(0.001, 0.004, 0.005)
+        return Timing(settings.heartbeat_seconds, settings.election_seconds_min, settings.election_seconds_max)
+
+    def _configuration_changed(self) -> None:
+        configuration = self._membership.configuration
+        self._alone = [member.name for member in configuration.members] == [self._settings.name]
+        self._consensus.retime(self._timing())
+        self._tick_seconds = 0.002 if self._alone else self._settings.heartbeat_seconds / 4
 
     async def stop(self) -> None:
-        """Finish what was proposed (bounded by `drain_seconds`), make everything durable, close."""
+        """Finish what was proposed, hand over the leadership, make everything durable, close. The first two take no
+        longer than `drain_seconds`."""
         if not self._running:
             return
         self._draining = True
         deadline = self._loop.time() + self._settings.drain_seconds
-        while self._running and (self._waiting or self._ordered or self._large or self._synchronizing):
+        if self.is_leader and not self._alone:
+            self._transfer.begin(None, None)
+        while self._running and (
+            self._waiting
+            or self._ordered
+            or self._large
+            or self._synchronizing
+            or self._forwarder.undecided
+            or self._transfer.holding
+        ):
             if self._loop.time() > deadline:
                 break
             await asyncio.sleep(0.002)
@@ -300,6 +340,51 @@ class Replica:
         """The leader, if known."""
         return self._consensus.leader_name
 
+    @property
+    def name(self) -> str:
+        """This node's name."""
+        return self._settings.name
+
+    @property
+    def configuration(self) -> Configuration:
+        """Who belongs."""
+        return self._membership.configuration
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def read_barrier(self, callback: ReadCallback) -> None:
+        """Call back once this node has applied everything that anybody can have been told of before this call.
+
+        `callback(None)` may come from within this call: on a leader with a lease that has applied all. Elsewhere it costs a
+        round trip to the leader, shared by all who wait. `callback(verdict)`, a refusal with SQLSTATE 57P03, comes within
+        `read_timeout_seconds` if no leader with a majority can be reached."""
+        if not self._running:
+            callback(Verdict(Outcome.NOT_LEADER, reason="this node is stopping"))
+        else:
+            self._reads.request(callback)
+
+    @property
+    def closed_us(self) -> int:
+        """No event with a commit timestamp at or below this will be published here any more."""
+        return self._closed.closed_us
+
+    @property
+    def clock_error_us(self) -> int | None:
+        """How far this host's clock may be from true time, in µs; None while nobody knows."""
+        return self._environment.clock_error.error_us()
+
+    def wait_closed(self, timestamp_us: int, callback: ReadCallback, timeout_seconds: float) -> None:
+        """Call back once `closed_us` has reached a timestamp; with a refusal (57P03) if it does not in time."""
+        if not self._running:
+            callback(Verdict(Outcome.NOT_LEADER, reason="this node is stopping"))
+        else:
+            self._closed.wait(timestamp_us, callback, timeout_seconds)
+
+    def _read_target(self) -> int:
+        """What a strong read must see: with fast commit, an entry that a follower has may be known to somebody before
+        the leader knows that it is committed."""
+        return self._log.last_index if self._settings.fast_commit else self._consensus.committed_index
+
     # ---- proposing --------------------------------------------------------------------------------------------------
 
     def propose(self, proposal: Proposal, callback: Callback) -> None:
@@ -308,6 +393,9 @@ class Replica:
         The proposal and its lists belong to the journal from now on: they become the event. Larger ones than one entry
         are cut into fragments."""
         data = encode_proposal(proposal)
+        if not self._consensus.is_leader and self._running and not self._draining:
+            self._propose_elsewhere(data, proposal, callback)
+            return
         refusal = self._refusal()
         if refusal is not None:
             self._loop.call_soon(callback, refusal)
@@ -364,6 +452,8 @@ class Replica:
         """What became of a transaction, as far as this node can tell (resolves unknown outcomes)."""
         if any(w.proposal is not None and w.proposal.txid == txid for w in self._waiting):
             return TransactionStatus.PENDING
+        if txid in self._forwarder.undecided:
+            return TransactionStatus.PENDING
         if any(p.txid == txid for ordered in self._ordered.values() for p in ordered.proposals or ()):
             return TransactionStatus.PENDING
         if self._machine.adjudicator.committed(txid) is None:
@@ -391,6 +481,12 @@ class Replica:
             return Verdict(Outcome.OVERLOADED, reason=f"{len(self._waiting)} proposals are waiting")
         return None
 
+    def _propose_elsewhere(self, data: bytes, proposal: Proposal, callback: Callback) -> None:
+        if len(data) > self._settings.entry_bytes_max:
+            self._spawn(self._propose_in_fragments(proposal, callback))
+        else:
+            self._forwarder.propose(proposal.txid, data, callback)
+
     async def _propose_in_fragments(self, proposal: Proposal, callback: Callback) -> None:
         header = msgspec.structs.replace(proposal, writes=[], locks=[])
         large = self.begin_large(proposal.txid, proposal.snapshot)
@@ -400,23 +496,38 @@ class Replica:
     async def enqueue_fragment(self, fragment: Fragment, refused: Callback) -> Verdict | None:
         """Queue one fragment when there is room; a verdict if it is refused."""
         settings = self._settings
-        while self._running and self._waiting_bytes >= settings.waiting_bytes_max // 4:
+        while self._running and self._fragments_wait():
             future: asyncio.Future[None] = self._loop.create_future()
             self._room_waiters.append(future)
             await future
-        if not self._running or self._draining or not self._consensus.is_leader:
+        if not self._running or self._draining:
             return self._refusal()
         if self._machine.staging.bytes_count > settings.staged_bytes_max:
             return Verdict(Outcome.OVERLOADED, reason="too many large transactions at once")
         data = encode_fragment(fragment)
+        if not self._consensus.is_leader:
+            self._forwarder.send_fragment(fragment, data, refused)
+            return None
         self._waiting.append(_Waiting(data, None, refused))
         self._waiting_bytes += len(data)
         self._wake()
         return None
 
+    def route(self) -> object:
+        """The way to the leader: what was sent by another one may be missing before what is sent by this."""
+        leader = self._consensus.leader_name
+        return leader, self._consensus.raftCurrentTerm, self._transport.connection_number(leader or "")
+
+    def _fragments_wait(self) -> bool:
+        bound = self._settings.waiting_bytes_max // 4
+        return self._waiting_bytes >= bound or self._forwarder.fragment_bytes >= bound
+
     def abandon(self, txid: int) -> None:
         """Queue an entry, behind the fragments that wait already, which has them dropped."""
         data = encode_block(self._settings.node, self.clock.now_us(), [], [txid], conclusion=True)
+        if not self._consensus.is_leader:
+            self._forwarder.send_entry(txid, data)
+            return
         self._waiting.append(_Waiting(data, None, None))
         self._waiting_bytes += len(data)
         self._wake()
@@ -435,9 +546,12 @@ class Replica:
         try:
             transport, log = self._transport, self._log
             if transport.waiting:
-                transport.deliver(log.settle)
+                transport.deliver(self._settle)
             self._turn_bytes = 0
             self._consensus.tick()
+            if not self._alone:
+                self._reads.check()
+                self._transfer.step()
             if log.dirty:
                 log.flush()
                 self._synchronizing = True
@@ -448,7 +562,7 @@ class Replica:
         except BaseException as error:
             self._fail(error)
             return
-        if self._room_waiters and self._waiting_bytes < self._settings.waiting_bytes_max // 4:
+        if self._room_waiters and not self._fragments_wait():
             self._let_in()
         if not self._synchronizing and (self._waiting or transport.waiting) and self.is_leader:
             self._wake()
@@ -470,6 +584,13 @@ class Replica:
             return
         self._turn()
 
+    def _settle(self) -> None:
+        """After each message that was delivered."""
+        self._log.settle()
+        if self._log.memberships_version != self._membership.version:
+            self._membership.refresh()
+            self._configuration_changed()
+
     def _let_in(self) -> None:
         while self._room_waiters:
             future = self._room_waiters.popleft()
@@ -484,17 +605,39 @@ class Replica:
         self._wake()
         consensus = self._consensus
         if self._was_leader and not consensus.is_leader:
-            self._refuse_waiting(Verdict(Outcome.NOT_LEADER, reason="this node is no longer the leader"))
+            self._deposed_at = self._loop.time()
         self._was_leader = consensus.is_leader
-        if self._ordered and not consensus.is_leader:
-            self._give_up_old()
-        now = self._loop.time()
-        if self._log.bytes_kept > self._settings.compact_bytes or (
-            self._events.dirty and now - self._event_log_synced_at > self._settings.event_log_sync_seconds
-        ):
+        if not consensus.is_leader:
+            if self._waiting:
+                self._redirect_waiting()
+            if self._ordered:
+                self._give_up_old()
+        if not self._alone:
+            self._forwarder.expire()
+            self._reads.on_timer()
+            self._closed.on_timer()
+            self._transfer.on_timer()
+        if self._keeper.due:
             self._keep_house()
-        alone_and_leading = not self._peers and self._ready.done()
+        alone_and_leading = self._alone and self._ready.done()
         self._timer = self._loop.call_later(0.25 if alone_and_leading else self._tick_seconds, self._on_timer)
+
+    def _redirect_waiting(self) -> None:
+        """Proposals that were never ordered go to the new leader; those whose fragments went another way cannot."""
+        if self._consensus.leader_name is None:
+            if self._loop.time() - self._deposed_at > self._settings.election_seconds_max:
+                self._refuse_waiting(Verdict(Outcome.NOT_LEADER, reason="this node is no longer the leader"))
+            return
+        refused = Verdict(Outcome.NOT_LEADER, reason="this node is no longer the leader")
+        waiting, self._waiting, self._waiting_bytes = self._waiting, deque(), 0
+        for data, proposal, callback, origin in waiting:
+            if callback is None:
+                continue
+            if proposal is None or proposal.fragments or origin:
+                self._loop.call_soon(callback, refused)
+            else:
+                self._forwarder.propose(proposal.txid, data, callback)
+        self._let_in()
 
     def _refuse_waiting(self, verdict: Verdict) -> None:
         """What was not ordered never will be."""
@@ -519,7 +662,7 @@ class Replica:
     def _next_entry(self) -> bytes | None:
         """The next Raft entry, as long as there is something waiting and the turn has room."""
         waiting = self._waiting
-        if self._turn_bytes >= self._settings.turn_bytes_max or not waiting:
+        if not waiting or self._turn_bytes >= self._settings.turn_bytes_max or self._transfer.holding:
             return None
         timestamp = self.clock.now_us()
         if not self._has_space():
@@ -539,7 +682,7 @@ class Replica:
         size_max, count_max = self._settings.entry_bytes_max, self._settings.block_proposals_max
         conclusion = bool(first.proposal.fragments)
         while waiting and len(data) < count_max:
-            encoded, proposal, callback = waiting[0]
+            encoded, proposal, callback, _ = waiting[0]
             if proposal is None or (data and (proposal.fragments or conclusion or size + len(encoded) > size_max)):
                 break
             waiting.popleft()
@@ -563,6 +706,8 @@ class Replica:
 
     def _on_ordered(self, index: int, term: int) -> None:
         proposals, callbacks, timestamp = self._unordered
+        if self._log.memberships_version != self._membership.version:
+            self._settle()
         if index in self._ordered:
             # What this node put here in an earlier term was removed from its log, but perhaps not from every other.
             self._answer(self._ordered.pop(index).callbacks, Verdict(Outcome.UNKNOWN, reason="the leader changed"))
@@ -574,6 +719,8 @@ class Replica:
     def _apply(self) -> None:
         """Apply what is committed and durable, a bounded number of entries at a time."""
         limit = min(self._consensus.committed_index, self._log.durable_index)
+        if self._settings.fast_commit:
+            limit = self._fast_limit(limit)
         if self._applied >= limit or self._large is not None:
             if not self._ready.done() and self._large is None:
                 self._become_ready(limit)
@@ -586,6 +733,8 @@ class Replica:
             if self._large is None:
                 self._applied = index
                 self._ordered.pop(index, None)
+        if not self._alone:
+            self._progressed()
         if self._applied < limit and self._large is None:
             self._loop.call_soon(self._apply_more)
         elif not self._ready.done():
@@ -598,10 +747,23 @@ class Replica:
             except BaseException as error:
                 self._fail(error)
 
+    def _progressed(self) -> None:
+        """More is applied: for those who wait for it."""
+        self._reads.progressed()
+        self._closed.progressed()
+
+    def _fast_limit(self, limit: int) -> int:
+        """With three voters, what a follower has durably of the leader's term is on two disks, because the leader's
+        entries are durable there before they are sent: it is committed (DESIGN.md)."""
+        consensus = self._consensus
+        if len(consensus.voters) != 3 or not consensus.is_voter or consensus.is_leader:
+            return limit
+        return max(limit, min(consensus.matched_in_term, self._log.durable_index))
+
     def _become_ready(self, limit: int) -> None:
         """Alone: ready when leading, with the no-op of this term applied, and so all that any term had committed."""
         log = self._log
-        if self._peers or (self._consensus.is_leader and self._applied == limit == log.last_index):
+        if not self._alone or (self._consensus.is_leader and self._applied == limit == log.last_index):
             self._ready.set_result(None)
 
     def _apply_entry(self, index: int, ordered: _Ordered | None) -> None:
@@ -620,11 +782,15 @@ class Replica:
                 )
         if isinstance(content, Fragment):
             machine.stage(index, content)
+            if self._forwarder.fragment_bytes:
+                self._forwarder.fragment_applied(content)
         elif isinstance(content, Block):
             if content.abandoned:
                 machine.abandon(content.abandoned)
             if len(content.proposals) == 1 and content.proposals[0].fragments:
                 verdict, parts = machine.conclude(index, content.timestamp, content.proposals[0])
+                if self._forwarder.undecided:
+                    callbacks = [*callbacks, *self._forwarder.take(content.proposals[0].txid)]
                 if parts is None:
                     self._answer(callbacks, verdict)
                 else:
@@ -635,15 +801,29 @@ class Replica:
                 self.clock.observe(machine.frontier.commit_ts)
                 for callback, verdict in zip(callbacks, verdicts, strict=False):
                     self._answer((callback,), verdict)
+                if self._forwarder.undecided:
+                    for proposal, verdict in zip(content.proposals, verdicts, strict=True):
+                        self._answer(self._forwarder.take(proposal.txid), verdict)
+        elif entry[0] == EntryKind.MEMBERSHIP:
+            self._membership_applied(index)
 
     def _answer(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
         """A caller's exception is the caller's: nothing here depends on it."""
+        if self._lead_us and verdict.commit_ts > self._environment.clock.wall_us():
+            self._answer_when_past(callbacks, verdict)
+            return
         for callback in callbacks:
             if callback is not None:
                 try:
                     callback(verdict)
                 except Exception as error:
                     self._loop.call_exception_handler({"message": "verdict callback failed", "exception": error})
+
+    def _answer_when_past(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
+        """Commit timestamps lead the clock: an acknowledgement before its timestamp has passed could be missed by a
+        reader who trusts closed time."""
+        late_us = verdict.commit_ts - self._environment.clock.wall_us()
+        self._loop.call_later(late_us / 1e6, self._answer, list(callbacks), verdict)
 
     def _continue_large(self) -> None:
         """Publish one part of a large event, then let others have the loop."""
@@ -662,110 +842,105 @@ class Replica:
             self._ordered.pop(self._applied, None)
             self.clock.observe(verdict.commit_ts)
             self._answer(callbacks, verdict)
+            if not self._alone:
+                self._progressed()
             self._apply()
             self._wake()
         except BaseException as error:
             self._fail(error)
 
-    # ---- recovery and compaction ------------------------------------------------------------------------------------
+    # ---- peers ------------------------------------------------------------------------------------------------------
 
-    def _recover(self) -> None:
-        settings, disk = self._settings, self._environment.disk
-        directory = settings.directory
-        disk.make_directory(directory)
-        snapshot = load_snapshot(disk, directory)
-        self._events = EventLog(disk, f"{directory}/events", segment_bytes=settings.event_segment_bytes)
-        self._log = RaftLog(disk, f"{directory}/raft", segment_bytes=settings.raft_segment_bytes)
-        events, log = self._events, self._log
-        if events.position < snapshot.position:
-            raise CorruptData(
-                f"{directory}/events ends at position {events.position}, but position {snapshot.position} was durable "
-                f"before the Raft log was compacted"
-            )
-        self._applied = max(snapshot.raft_index, events.raft_index)
-        if self._applied > max(log.last_index, 0) or log.first_index > self._applied + 1:
-            raise CorruptData(
-                f"{directory}/raft holds entries {log.first_index} to {log.last_index}, but the event log has applied "
-                f"{self._applied}"
-            )
-        log.commit_floor = self._applied
-        adjudicator = Adjudicator(
-            position=events.position,
-            commit_ts=events.commit_ts,
-            window_us=settings.window_us,
-            bulk_keys_max=settings.bulk_keys_max,
-            history=events.history,
-        )
-        self.clock.observe(events.commit_ts)
-        # An id that was used before would get the old transaction's verdict: never reuse one, even if the clock went back.
-        self.transaction_ids.observe(events.commit_ts << NODE_BITS)
-        self._machine = StateMachine(events, adjudicator, self._load_fragment)
-        self._restage()
-
-    def _restage(self) -> None:
-        """Find again the fragments, among the applied entries, whose transaction is not concluded."""
-        indices = self._log.indices_of_kind(EntryKind.FRAGMENT, self._applied)
-        if not indices:
+    def _on_side_message(self, name: str, message: SideMessage) -> None:
+        """What is not Raft's is handled when it comes: nothing of it depends on the disk."""
+        if not self._running:
             return
-        indices += self._log.indices_of_kind(EntryKind.CONCLUSION, self._applied)
-        for index in sorted(indices):
-            decoded = decode_entry(self._log.entry(index)[0])
-            if isinstance(decoded, Fragment):
-                self._machine.stage(index, decoded)
-            elif isinstance(decoded, Block):
-                self._machine.abandon([*decoded.abandoned, *(proposal.txid for proposal in decoded.proposals)])
-        self._machine.expire()
+        if isinstance(message, Forward):
+            self._on_forward(name, message)
+        elif isinstance(message, Refusal):
+            self._forwarder.refuse(message.txids, Verdict(Outcome(message.outcome), reason=message.reason))
+        elif isinstance(message, ReadRequest):
+            self._reads.asked(name, message)
+        elif isinstance(message, ReadAnswer):
+            self._reads.answered(message)
+        elif isinstance(message, Closed):
+            self._consensus.closed_by(name, message.term, message.index, message.closed_us)
 
-    def _load_fragment(self, index: int) -> Fragment:
-        fragment = decode_entry(self._log.entry(index)[0])
-        if not isinstance(fragment, Fragment):
-            raise NodeFatal(f"Raft entry {index} should be a fragment")
-        return fragment
+    def _on_forward(self, name: str, message: Forward) -> None:
+        for txid, is_proposal, data in ((each.txid, each.is_proposal, each.data) for each in message.parcels):
+            refusal = self._refusal()
+            if refusal is None:
+                try:
+                    proposal = unpack(txid, is_proposal, data)
+                except ValueError as error:
+                    logger.error("%s forwarded what cannot be ordered: %s", name, error)
+                    refusal = Verdict(Outcome.NOT_LEADER, reason=str(error))
+                else:
+                    callback = self._refusals.callback_for(name, txid)
+                    self._waiting.append(_Waiting(data, proposal, callback, name))
+                    self._waiting_bytes += len(data)
+            if refusal is not None:
+                self._refusals.refuse(name, txid, refusal)
+        self._wake()
+
+    def _close_time(self) -> int:
+        """A promise for followers, as long as nobody else can lead; and for this node."""
+        if not self._consensus.has_lease:
+            return 0
+        closed_us = self.clock.now_us()
+        self._closed.promised(self._log.last_index, closed_us)
+        return closed_us
+
+    def _on_closed(self, index: int, closed_us: int) -> None:
+        # Should this node lead one day, it is bound, too.
+        self.clock.observe(closed_us)
+        self._closed.promised(index, closed_us)
+
+    def _on_behind(self, name: str) -> None:
+        self._transport.post(name, Behind(self._log.first_index))
+
+    def _membership_applied(self, index: int) -> None:
+        """A configuration is committed."""
+
+    # ---- housekeeping -----------------------------------------------------------------------------------------------
+
+    def transfer_leadership(self, name: str | None = None, callback: TransferCallback | None = None) -> None:
+        """Hand the leadership to a voter, or to the best one. `callback(None)` when another member leads;
+        `callback(verdict)` if that did not happen within `transfer_seconds`."""
+        self._transfer.begin(name, callback)
+        self._wake()
 
     def _keep_house(self) -> None:
-        if not self._compacting:
-            self._compacting = True
+        if not self._keeper.busy:
+            self._keeper.busy = True
             self._spawn(self._housekeeping())
 
     async def _housekeeping(self) -> None:
-        """Synchronize the event log, then drop what the Raft log need not keep. The disk's part runs in a thread."""
         try:
-            applied = self._applied
-            staged_from = self._machine.staging.oldest_index()
-            state = Snapshot(
-                SNAPSHOT_VERSION,
-                applied,
-                self._events.position,
-                self._events.commit_ts,
-                self._events.hash,
-                sorted([self._settings.name, *(peer.name for peer in self._peers)]),
-            )
-            compact = self._log.bytes_kept > self._settings.compact_bytes and self._large is None
-            await self._loop.run_in_executor(None, self._make_durable, state if compact else None)
-            self._event_log_synced_at = self._loop.time()
-            if compact and self._running:
-                self._log.compact(self._compaction_index(applied, staged_from))
+            await self._keeper.run(lambda: self._running)
+            self._settle()
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self._fail(error)
-        finally:
-            self._compacting = False
 
-    def _make_durable(self, state: Snapshot | None) -> None:
-        self._events.synchronize()
-        self._log.prepare()
-        if state is not None:
-            save_snapshot(self._environment.disk, self._settings.directory, state)
+    def _snapshot(self) -> Snapshot:
+        configuration = self._membership.at(self._applied)
+        return Snapshot(
+            SNAPSHOT_VERSION,
+            self._applied,
+            self._events.position,
+            self._events.commit_ts,
+            self._events.hash,
+            [member.name for member in configuration.members],
+            configuration,
+        )
 
-    def _compaction_index(self, applied: int, staged_from: int | None) -> int:
-        """Entries below may go."""
-        needed = [applied]
-        if staged_from is not None:
-            needed.append(staged_from)
-        if self._log.bytes_kept < self._settings.lagging_bytes_max and self._consensus.is_leader:
-            needed += [self._consensus.matched_index(peer.name) for peer in self._peers]
-        return min(needed)
+    def _lowest_match(self) -> int | None:
+        """What the member that is furthest behind has; None if this node does not lead, or has no peers."""
+        if not self._consensus.is_leader or not self._transport.nodes:
+            return None
+        return min(self._consensus.matched_index(name) for name in self._transport.nodes)
 
     # ---- ending -----------------------------------------------------------------------------------------------------
 
@@ -796,6 +971,9 @@ class Replica:
         unknown = Verdict(outcome, reason=reason)
         ordered, self._ordered = self._ordered, {}
         self._refuse_waiting(refused)
+        self._forwarder.refuse_all(unknown)
+        self._reads.stop(reason)
+        self._closed.stop(reason)
         for entry in ordered.values():
             for callback in entry.callbacks:
                 if callback is not None:

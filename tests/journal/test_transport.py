@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from journal.environment import real_environment
-from journal.transport import Peer, PeerTransport, _encode, _Hello
-from tests.journal.test_replica import free_ports
+from journal.transport import PROTOCOL_VERSION, Hello, Peer, PeerTransport, _encode
+from tests.journal.cluster import free_ports
 
 HEARTBEAT: dict[str, Any] = {"type": "append_entries", "term": 3, "commit_index": 1, "entries": [(b"x", 2, 3)]}
 ACKNOWLEDGEMENT = {"type": "next_node_idx", "next_node_idx": 3, "reset": False, "success": True}
@@ -36,7 +36,7 @@ class End:
         self.received: list[dict[str, Any]] = []
         self.settled = 0
         self.transport = PeerTransport(real_environment(), "test", own, [other], wake=lambda: None, **options)
-        self.transport.attach(lambda: term, lambda message: message["type"] != "request_vote")
+        self.transport.attach(lambda: term, lambda name, message: message["type"] != "request_vote")
         self.transport.setOnMessageReceivedCallback(lambda node, message: self.received.append(message))
         self.node = self.transport.nodes[other.name]
 
@@ -112,13 +112,19 @@ def test_only_raft_messages_pass() -> None:
 
 @pytest.mark.parametrize(
     "hello",
-    [_Hello(99, "test", "node-0"), _Hello(1, "another", "node-0"), _Hello(1, "test", "stranger"), ["no", "hello"]],
+    [
+        Hello(99, "test", "node-0"),
+        Hello(PROTOCOL_VERSION, "another", "node-0"),
+        Hello(PROTOCOL_VERSION, "test", "stranger"),
+        Hello(PROTOCOL_VERSION, "test", "node-0", "nonsense"),
+        ["no", "hello"],
+    ],
 )
 def test_strangers_are_refused(hello: object) -> None:
     async def work(left: End, right: End) -> None:
         port = right.transport._own.port
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for frame in (_encode(hello), _encode((0.0, 3, HEARTBEAT))):
+        for frame in (_encode(hello), b"\0" + _encode((0.0, 3, HEARTBEAT))):
             writer.write(len(frame).to_bytes(4, "big") + frame)
         assert await reader.read() == b""
         assert await right.deliver(0.1) == []
