@@ -202,6 +202,8 @@ class Replica:
         await self._transport.start()
         self._running = True
         self._on_timer()
+        if settings.closed_seconds:
+            self._promise()
         await self._ready
 
     def _connect(self, own: Peer, base: Configuration) -> None:
@@ -890,6 +892,16 @@ class Replica:
         closed_us = self.clock.now_us()
         self._closed.promised(self._log.last_index, closed_us)
         return closed_us
+
+    def _promise(self) -> None:
+        """Close time more often than heartbeats do."""
+        if not self._running:
+            return
+        if not self._alone and self._consensus.has_lease:
+            message = Closed(self._consensus.raftCurrentTerm, self._log.last_index, self._close_time())
+            for name in self._transport.nodes:
+                self._transport.post(name, message)
+        self._loop.call_later(self._settings.closed_seconds, self._promise)
 
     def _on_closed(self, index: int, closed_us: int) -> None:
         # Should this node lead one day, it is bound, too.
