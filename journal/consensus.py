@@ -191,6 +191,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._leader_heard = environment.clock.monotonic()
         self._pre_votes: dict[str, float] = {}
         self._pre_vote_due = 0.0
+        self._yields_until = 0.0
         self._votes_counted: set[tuple[int, str]] = set()
         self._forced_term = 0
         self._lease_given_up_in = -1
@@ -378,23 +379,33 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         if granted + 1 > (len(others) + 1) / 2:
             self._pre_votes.clear()
             return True
-        if now >= self._pre_vote_due:
+        if now >= self._pre_vote_due and now >= self._yields_until:
             self._pre_vote_due = now + self._timing.heartbeat
-            last = self._log[-1]
-            question = {"type": "pre_vote", "term": self.raftCurrentTerm + 1, "last": (last[2], last[1])}
+            question = {"type": "pre_vote", "term": self.raftCurrentTerm + 1, "last": self._last()}
             for node in self._by_name(others):
                 self._peers.send(node, question)
         return False
 
     def _answer_pre_vote(self, node: Node, message: Message) -> None:
-        """It binds nobody: it only says that a vote would be given."""
-        last = self._log[-1]
-        if (
-            message["term"] >= self.raftCurrentTerm
-            and tuple(message["last"]) >= (last[2], last[1])
-            and not self._sticks(self._clock.monotonic())
-        ):
-            self._peers.send(node, {"type": "pre_vote_granted", "term": message["term"]})
+        """It binds nobody: it only says that a vote would be given. Of two who would stand at the same time, the one
+        with the longer log, then the larger name, gets the other's: they would only split the vote."""
+        now = self._clock.monotonic()
+        term, last = message["term"], tuple(message["last"])
+        taken = term < self.raftCurrentTerm or (
+            term == self.raftCurrentTerm and self._SyncObj__votedForNodeId not in (None, node.id)
+        )
+        campaigning = now < self._pre_vote_due
+        if taken or last < self._last() or self._sticks(now):
+            return
+        if campaigning and not self.is_witness and (last, node.id) < (self._last(), self._own_name):
+            return
+        self._yields_until = now + 2 * self._timing.heartbeat
+        self._peers.send(node, {"type": "pre_vote_granted", "term": term})
+
+    def _last(self) -> tuple[int, int]:
+        """(term, index) of the newest entry: which of two logs is the longer (Raft §5.4.1)."""
+        _, index, term = self._log[-1]
+        return term, index
 
     def _connection_lost(self, name: str) -> None:
         """The leader's connection has ended, so it is probably gone: stand as soon as stickiness allows."""

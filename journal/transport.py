@@ -105,6 +105,11 @@ def write_frame(writer: asyncio.StreamWriter, body: bytes) -> None:
     writer.write(len(body).to_bytes(4, "big") + body)
 
 
+def _is_clogged(writer: asyncio.StreamWriter) -> bool:
+    """Whether nothing more should be written: the connection is at its end, or its reader does not read."""
+    return writer.is_closing() or writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX
+
+
 async def read_frame(reader: asyncio.StreamReader) -> bytes:
     """The next frame.
 
@@ -304,14 +309,14 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         term = self._term()
         for name, stamp, message in outbox:
             writer = self._writers.get(name)
-            if writer is None or writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+            if writer is None or _is_clogged(writer):
                 continue
             write_frame(writer, _RAFT_FRAME + _encode((stamp, term, message)))
 
     def post(self, name: str, message: SideMessage) -> bool:
         """Send something that is not Raft's, at once. False if there is no connection, or it is clogged."""
         writer = self._writers.get(name)
-        if writer is None or writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+        if writer is None or _is_clogged(writer):
             return False
         write_frame(writer, _SIDE_FRAME + encode_message(message))
         return True

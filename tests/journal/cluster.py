@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -71,6 +72,28 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+class Gates(SystemNetwork):
+    """The network of one member, from which others can be cut off."""
+
+    def __init__(self) -> None:
+        self.blocked: set[int] = set()
+        self.open: dict[int, list[asyncio.StreamWriter]] = {}
+
+    async def connect(
+        self, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if port in self.blocked:
+            raise ConnectionRefusedError(f"cut off from port {port}")
+        reader, writer = await super().connect(host, port, tls)
+        self.open.setdefault(port, []).append(writer)
+        return reader, writer
+
+    def cut(self, port: int) -> None:
+        self.blocked.add(port)
+        for writer in self.open.pop(port, []):
+            writer.close()
+
+
 class Cluster:
     """Replicas over loopback, each with its own simulated disk."""
 
@@ -80,6 +103,7 @@ class Cluster:
         self.options = options
         self.disks = [SimulatedDisk() for _ in range(total)]
         self.ports = free_ports(total)
+        self.gates = [Gates() for _ in range(total)]
         self.replicas: dict[int, Replica] = {}
         self.views: dict[int, View] = {}
 
@@ -99,9 +123,8 @@ class Cluster:
         }
         settings = ReplicaSettings(**{**defaults, **self.options, **options})
         peers = [self.peer(each) for each in range(self.founders) if each != number]
-        replica = Replica(
-            simulated(self.disks[number], number), settings, address=("127.0.0.1", self.ports[number]), peers=peers
-        )
+        environment = Environment(SystemClock(), Random(number), self.disks[number], self.gates[number])
+        replica = Replica(environment, settings, address=("127.0.0.1", self.ports[number]), peers=peers)
         view = View()
         await replica.start()
         view.position = replica.frontier.position
@@ -113,6 +136,18 @@ class Cluster:
         replica = self.replicas.pop(number)
         await replica._close(Outcome.UNKNOWN, "crash")
         self.disks[number].crash(Random(number), loss)
+
+    def partition(self, *numbers: int) -> None:
+        """Cut these off from all others."""
+        for one in numbers:
+            for other in range(len(self.ports)):
+                if other not in numbers:
+                    self.gates[one].cut(self.ports[other])
+                    self.gates[other].cut(self.ports[one])
+
+    def heal(self) -> None:
+        for gate in self.gates:
+            gate.blocked.clear()
 
     async def leader(self) -> Replica:
         while True:
