@@ -78,6 +78,13 @@ class Housekeeper:
         finally:
             self.busy = False
 
+    async def make_durable(self, state: Snapshot) -> None:
+        """Synchronize the event log, then write this snapshot."""
+        if self._in_thread:
+            await self._loop.run_in_executor(None, self._make_durable, state)
+        else:
+            self._make_durable(state)
+
     def _make_durable(self, state: Snapshot | None) -> None:
         self._events.synchronize()
         self._log.prepare()

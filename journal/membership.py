@@ -89,14 +89,11 @@ class Membership:
         """The configuration as of an applied entry, for a snapshot."""
         return self._known.get(max((each for each in self._known if each <= index), default=0), self._base)
 
-    def settled(self) -> list[str]:
-        """The present configuration is committed: names of those who have left with it."""
-        gone, self._leaving = list(self._leaving), {}
-        return gone
-
-    def drop_leavers(self) -> None:
-        """Stop talking to those who have left."""
-        self._use()
+    def drop_leavers(self, index: int) -> None:
+        """Stop talking to those who have left with the configuration of this entry, unless it has changed since."""
+        if index == self.index and self._leaving:
+            self._leaving = {}
+            self._use()
 
     @property
     def is_changing(self) -> bool:

@@ -62,6 +62,9 @@ class _SegmentHeader(msgspec.Struct, array_like=True):
     first_index: int
     term: int
     voted_for: str | None
+    restarts_in: int = -1
+    """If not negative: whatever segments come before belong to an older log, which this one has replaced, and it begins
+    with an entry of this term (`begin_after`)."""
 
 
 class _Segment:
@@ -143,6 +146,7 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         self._voted_for: str | None = None
         self._batch = 1
         self._dirty = False
+        self._restarts_in = -1
         self.durable_index = 0
         """Every entry up to this index is on disk."""
         self.commit_floor = 1
@@ -396,11 +400,7 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             oldest, successor = self._segments[0], self._segments[1]
             if oldest.next_index > index or successor.first_index > self.durable_index or not successor.offsets:
                 break
-            oldest.file.close()
-            try:
-                self._disk.remove(oldest.path)
-            except OSError as error:
-                raise NodeFatal(f"Raft log: cannot remove {oldest.path}: {error}") from error
+            self._remove(oldest)
             del self._segments[0], self._firsts[0]
             dropped = True
         if dropped:
@@ -412,6 +412,32 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             while self._tail and self._tail_first < self._first:
                 self._tail_size -= len(self._tail.popleft()[0])
                 self._tail_first += 1
+
+    def begin_after(self, index: int, term: int) -> None:
+        """Forget all entries: the log begins with entry `index` of `term`, of which nothing is kept but that.
+
+        It and everything before is committed and applied, durably, by other means (a snapshot says so). Durable when
+        this returns; must not run while a synchronization is in flight. Before the new segment is durable, a restart
+        finds the old log, and after that the new one.
+        """
+        self.flush()
+        old, self._segments, self._firsts = self._segments, [], []
+        self._tail.clear()
+        self._tail_size = 0
+        self._first = self._tail_first = index
+        self._end = self._visible = self.durable_index = index - 1
+        self._first_entry = self._last_entry = None
+        if self.memberships:
+            self.memberships = []
+            self.memberships_version += 1
+        try:
+            self._create_segment(old[-1].sequence + 1, index, 0, restarts_in=term)
+        except OSError as error:
+            raise NodeFatal(f"Raft log: cannot begin a segment in {self._directory}: {error}") from error
+        self.add(bytes([EntryKind.NO_OP]), index, term)
+        self.synchronize()
+        for segment in old:
+            self._remove(segment)
 
     def close(self) -> None:
         """Synchronize and close."""
@@ -456,10 +482,10 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             raise NodeFatal(f"Raft log: cannot synchronize {active.path}: {error}") from error
         self._create_segment(active.sequence + 1, self._end + 1, size)
 
-    def _create_segment(self, sequence: int, first_index: int, size: int) -> None:
+    def _create_segment(self, sequence: int, first_index: int, size: int, *, restarts_in: int = -1) -> None:
         path = self._path(sequence)
         spare = f"{self._directory}/{_SPARE_NAME}"
-        header = _SegmentHeader(FORMAT_VERSION, sequence, first_index, self._term, self._voted_for)
+        header = _SegmentHeader(FORMAT_VERSION, sequence, first_index, self._term, self._voted_for, restarts_in)
         record = encode_record(sequence, _KIND_HEADER, self._batch, first_index, 0, msgspec.msgpack.encode(header))
         size = max(self._segment_bytes, size + 2 * OVERHEAD_BYTES + len(record) + 4096)
         try:
@@ -497,6 +523,15 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             self.memberships_version += 1
         if index <= self._first:
             self._first_entry = None
+
+    def _remove(self, segment: _Segment) -> None:
+        """Durably, so that of several the oldest are gone first, whatever a crash does to names."""
+        segment.file.close()
+        try:
+            self._disk.remove(segment.path)
+            self._disk.synchronize_directory(self._directory)
+        except OSError as error:
+            raise NodeFatal(f"Raft log: cannot remove {segment.path}: {error}") from error
 
     def _note_membership(self, index: int) -> None:
         self.memberships.append(index)
@@ -549,6 +584,10 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         if self._end >= self._first:
             self._last_entry = self.entry(self._end)
         self._batch += 2
+        if self._restarts_in >= 0 and self._end < self._first:
+            # The machine stopped between the header and the entry that it promises.
+            self.add(bytes([EntryKind.NO_OP]), self._first, self._restarts_in)
+            self.synchronize()
 
     def _load(self, sequence: int, *, first: bool, last: bool) -> None:
         path = self._path(sequence)
@@ -567,6 +606,11 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         header = _decode_header(path, head.payload)
         if header.sequence != sequence:
             raise CorruptData(f"{path} at offset 0: the header says segment {header.sequence}")
+        if header.restarts_in >= 0:
+            self._restarts_in = header.restarts_in
+            for older in self._segments:
+                self._remove(older)
+            self._segments, self._firsts, self.memberships, first = [], [], [], True
         if not first and header.first_index > self._end + 1:
             raise CorruptData(f"{path}: begins at entry {header.first_index}, but the last one before is {self._end}")
         if first:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from journal.adjudicator import Adjudicator
+from journal.catchup import is_marked
 from journal.environment import Disk
 from journal.errors import CorruptData, NodeFatal
 from journal.event import Block, EntryKind, Fragment, decode_entry
@@ -26,6 +27,9 @@ class Recovered:
 
     Attributes:
         applied: the last Raft entry whose events are all in the event log.
+        is_behind: the node stopped while it was catching up by a feed, and has to go on with that: the event log may be
+            ahead of the Raft log.
+        is_empty: nothing was ever written here.
     """
 
     snapshot: Snapshot
@@ -33,6 +37,8 @@ class Recovered:
     log: RaftLog
     machine: StateMachine
     applied: int
+    is_behind: bool
+    is_empty: bool
 
 
 def recover(disk: Disk, settings: ReplicaSettings) -> Recovered:
@@ -52,6 +58,11 @@ def recover(disk: Disk, settings: ReplicaSettings) -> Recovered:
             f"before the Raft log was compacted"
         )
     applied = max(snapshot.raft_index, events.raft_index)
+    is_behind = is_marked(disk, directory)
+    is_empty = not applied and not log.last_index and not is_behind
+    if is_behind:
+        machine = StateMachine(events, adjudicator_for(events, settings), lambda index: load_fragment(log, index))
+        return Recovered(snapshot, events, log, machine, applied, is_behind, is_empty)
     if applied > max(log.last_index, 0) or log.first_index > applied + 1:
         raise CorruptData(
             f"{directory}/raft holds entries {log.first_index} to {log.last_index}, but the event log has applied "
@@ -60,7 +71,7 @@ def recover(disk: Disk, settings: ReplicaSettings) -> Recovered:
     log.commit_floor = applied
     machine = StateMachine(events, adjudicator_for(events, settings), lambda index: load_fragment(log, index))
     restage(machine, log, applied)
-    return Recovered(snapshot, events, log, machine, applied)
+    return Recovered(snapshot, events, log, machine, applied, is_behind, is_empty)
 
 
 def adjudicator_for(events: EventLog, settings: ReplicaSettings) -> Adjudicator:

@@ -38,15 +38,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from journal.catchup import CatchUp, NotReady, mark, unmark
 from journal.clock import NODE_BITS, HybridClock, TransactionIds
 from journal.closed import ClosedTime
-from journal.configuration import Configuration, founding
+from journal.configuration import Change, Configuration, Member, changed, encode_configuration, founding
 from journal.consensus import Consensus, Timing
 from journal.environment import Environment
-from journal.errors import BorealError, NodeFatal
+from journal.errors import BorealError, MemberRemoved, NodeFatal
 from journal.event import (
     Block,
     EntryKind,
+    Event,
     Fragment,
     Outcome,
     Proposal,
@@ -64,7 +66,8 @@ from journal.large import LargeTransaction
 from journal.membership import Membership
 from journal.messages import Behind, Closed, Forward, ReadAnswer, ReadRequest, Refusal, SideMessage
 from journal.reads import ReadBarriers, ReadCallback
-from journal.recovery import recover
+from journal.recovery import adjudicator_for, recover
+from journal.remotefeed import Cut, FeedClient, FeedServer
 from journal.settings import ReplicaSettings as ReplicaSettings
 from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
 from journal.snapshot import Snapshot
@@ -163,6 +166,9 @@ class Replica:
         self._was_leader = False
         self._deposed_at = 0.0
         self._alone = not self._peers
+        self._catching_up = False
+        self._catch_up_task: asyncio.Task[None] | None = None
+        self._change: tuple[Configuration, Callback] | None = None
         self._lead_us = int(settings.commit_lead_ms * 1000)
         self.clock = HybridClock(environment.clock, lead_us=self._lead_us)
         self.transaction_ids = TransactionIds(environment.clock, self._settings.node)
@@ -187,7 +193,8 @@ class Replica:
         self._synchronizer: Synchronizer = synchronizer_for(self._loop, self._log.file)
         own = Peer(settings.name, *self._address, settings.witness)
         base = found.snapshot.configuration
-        self._connect(own, base if base.members else founding([own, *self._peers]))
+        joins = settings.joining and found.is_empty
+        self._connect(own, base if base.members else founding(self._peers if joins else [own, *self._peers]))
         self._keeper = Housekeeper(
             self._loop,
             disk,
@@ -196,7 +203,7 @@ class Replica:
             self._events,
             self._machine,
             snapshot=self._snapshot,
-            may_compact=lambda: self._large is None,
+            may_compact=lambda: self._large is None and not self._catching_up,
             matched=self._lowest_match,
         )
         await self._transport.start()
@@ -204,6 +211,8 @@ class Replica:
         self._on_timer()
         if settings.closed_seconds:
             self._promise()
+        if joins or found.is_behind:
+            self._catch_up(joins)
         await self._ready
 
     def _connect(self, own: Peer, base: Configuration) -> None:
@@ -219,6 +228,7 @@ class Replica:
             client_tls=self._client_tls,
         )
         self._transport.on_side_message = self._on_side_message
+        self._transport.on_feed = FeedServer(self._loop, self).serve
         self._closed = ClosedTime(self._loop, lambda: self._applied)
         self._consensus = Consensus(
             self._environment,
@@ -610,6 +620,8 @@ class Replica:
             self._deposed_at = self._loop.time()
         self._was_leader = consensus.is_leader
         if not consensus.is_leader:
+            if self._change is not None and not self._waiting:
+                self._change_ended(Verdict(Outcome.UNKNOWN, reason="the leader changed; look at the configuration"))
             if self._waiting:
                 self._redirect_waiting()
             if self._ordered:
@@ -720,6 +732,10 @@ class Replica:
 
     def _apply(self) -> None:
         """Apply what is committed and durable, a bounded number of entries at a time."""
+        if self._catching_up:
+            if not self._ready.done():
+                self._ready.set_result(None)
+            return
         limit = min(self._consensus.committed_index, self._log.durable_index)
         if self._settings.fast_commit:
             limit = self._fast_limit(limit)
@@ -865,6 +881,9 @@ class Replica:
             self._reads.asked(name, message)
         elif isinstance(message, ReadAnswer):
             self._reads.answered(message)
+        elif isinstance(message, Behind):
+            if name == self._consensus.leader_name and message.first_index > self._applied:
+                self._catch_up(False)
         elif isinstance(message, Closed):
             self._consensus.closed_by(name, message.term, message.index, message.closed_us)
 
@@ -911,8 +930,126 @@ class Replica:
     def _on_behind(self, name: str) -> None:
         self._transport.post(name, Behind(self._log.first_index))
 
+    # ---- members ----------------------------------------------------------------------------------------------------
+
+    def change_membership(self, change: Change, member: Member, callback: Callback) -> None:
+        """Add a learner, promote one that has caught up, or remove a member; at the leader only, one change at a time.
+
+        `callback(verdict)`: COMMITTED when the new configuration is; NOT_LEADER, with a reason, if there is no change;
+        UNKNOWN if the leadership was lost on the way."""
+        reason = self._membership.refusal() if self._running else "this node is stopping"
+        if not reason and self._change is not None:
+            reason = "another change is under way"
+        if not reason and change is Change.PROMOTE and not self._consensus.is_near(member.name):
+            reason = f"{member.name} has not caught up"
+        wanted = changed(self._membership.configuration, change, member, self._settings.name)
+        if reason or isinstance(wanted, str):
+            self._loop.call_soon(callback, Verdict(Outcome.NOT_LEADER, reason=reason or str(wanted)))
+            return
+        self._change = (wanted, callback)
+        self._waiting.append(_Waiting(encode_configuration(wanted), None, self._change_ended))
+        self._wake()
+
+    def _change_ended(self, verdict: Verdict) -> None:
+        change, self._change = self._change, None
+        if change is not None:
+            change[1](verdict)
+
     def _membership_applied(self, index: int) -> None:
         """A configuration is committed."""
+        if self._change is not None:
+            won = self._membership.at(index) == self._change[0]
+            reason = "" if won else "another leader's configuration took its place"
+            self._change_ended(Verdict(Outcome.COMMITTED if won else Outcome.NOT_LEADER, reason=reason))
+        if index != self._membership.index:
+            return
+        if not self._membership.is_member:
+            raise MemberRemoved(f"{self._settings.name} was removed from the cluster")
+        # Whoever has left learns it with the next heartbeats.
+        self._loop.call_later(2 * self._settings.election_seconds_max, self._membership.drop_leavers, index)
+
+    # ---- catching up ------------------------------------------------------------------------------------------------
+
+    def _catch_up(self, joins: bool) -> None:
+        """Get by a feed what the Raft log of the others has no more."""
+        if self._catching_up or not self._running or self._large is not None:
+            return  # the leader says it again
+        self._catching_up = True
+        self._joins = joins
+        self._catch_up_task = self._spawn(self._catching())
+
+    async def _catching(self) -> None:
+        disk, directory = self._environment.disk, self._settings.directory
+        client = FeedClient(self._environment, self._settings.cluster, self._settings.name, self._client_tls)
+        try:
+            mark(disk, directory)
+            await CatchUp(client, self, lambda: self._running).run()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._fail(error)
+
+    def sources(self) -> list[Peer]:
+        """Whom to ask for a feed: rather not the leader, rather somebody who can be reached."""
+        leader, transport = self._consensus.leader_name, self._transport
+        return sorted(
+            transport.peers, key=lambda peer: (peer.name == leader, not transport.is_connected(peer.name), peer.name)
+        )
+
+    def take_records(self, events: list[Event]) -> None:
+        """Publish what a feed has brought."""
+        self._machine.take_over(events)
+        last = events[-1]
+        self.clock.observe(last.commit_ts)
+        if self._forwarder.undecided:
+            for event in events:
+                if not event.more:
+                    verdict = Verdict(Outcome.COMMITTED, event.position, event.commit_ts)
+                    self._answer(self._forwarder.take(event.txid), verdict)
+
+    async def continue_after(self, cut: Cut) -> None:
+        """Everything up to the cut is in the event log: let the Raft log begin there."""
+        own = cut.configuration.member(self._settings.name)
+        if self._joins and own is not None and own.voter:
+            raise NodeFatal(
+                f"{self._settings.name} has a vote, but its directory was empty: what it voted and acknowledged is "
+                f"forgotten. Remove it from the cluster and add it again"
+            )
+        await self._keeper.make_durable(self._snapshot_at(cut.raft_index, cut.configuration))
+        installed = self._loop.create_future()
+
+        def install() -> None:
+            self._begin_after(cut)
+            installed.set_result(None)
+
+        self._transport.between_turns(install)
+        await installed
+        unmark(self._environment.disk, self._settings.directory)
+        self._catching_up = False
+        self._progressed()
+        self._wake()
+
+    def _begin_after(self, cut: Cut) -> None:
+        index, log = cut.raft_index, self._log
+        if not log.first_index <= index <= log.last_index or log.term_of(index) != cut.raft_term:
+            log.begin_after(index, cut.raft_term)
+        log.commit_floor = index
+        self._consensus.begin_after(index)
+        self._applied = index
+        self._machine.continue_with(adjudicator_for(self._events, self._settings))
+        self._membership.rebase(cut.configuration)
+        self._configuration_changed()
+        unknown = Verdict(Outcome.UNKNOWN, reason="the leader changed")
+        for ordered in [each for each in self._ordered if each <= index]:
+            self._answer(self._ordered.pop(ordered).callbacks, unknown)
+
+    def cut(self) -> Cut:
+        """Where a member that has the event log's records up to it may continue by Raft."""
+        if self._catching_up or not self._applied:
+            raise NotReady("this member is catching up itself")
+        staged_from = self._machine.staging.oldest_index()
+        index = self._applied if staged_from is None else min(self._applied, staged_from - 1)
+        return Cut(index, self._log.term_of(index), self._membership.at(index))
 
     # ---- housekeeping -----------------------------------------------------------------------------------------------
 
@@ -937,10 +1074,12 @@ class Replica:
             self._fail(error)
 
     def _snapshot(self) -> Snapshot:
-        configuration = self._membership.at(self._applied)
+        return self._snapshot_at(self._applied, self._membership.at(self._applied))
+
+    def _snapshot_at(self, applied: int, configuration: Configuration) -> Snapshot:
         return Snapshot(
             SNAPSHOT_VERSION,
-            self._applied,
+            applied,
             self._events.position,
             self._events.commit_ts,
             self._events.hash,
@@ -956,10 +1095,11 @@ class Replica:
 
     # ---- ending -----------------------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     def _fail(self, error: BaseException) -> None:
         """Whatever is not a result stops the node."""
@@ -986,6 +1126,7 @@ class Replica:
         self._forwarder.refuse_all(unknown)
         self._reads.stop(reason)
         self._closed.stop(reason)
+        self._change_ended(unknown)
         for entry in ordered.values():
             for callback in entry.callbacks:
                 if callback is not None:
@@ -999,6 +1140,8 @@ class Replica:
         if self._timer is not None:
             self._timer.cancel()
         self._answer_all(outcome, reason)
+        if self._catch_up_task is not None and self._catch_up_task is not asyncio.current_task():
+            self._catch_up_task.cancel()
         await self._transport.stop()
         others = [task for task in self._background if task is not asyncio.current_task()]
         await asyncio.gather(*others, return_exceptions=True)

@@ -15,6 +15,8 @@ class ReplicaSettings:
     name: str = "node-0"
     cluster: str = "boreal"
     directory: str = "journal"
+    joining: bool = False
+    """An empty directory is to be filled from the others, and the node waits to be added; otherwise it is a founder's."""
     witness: bool = False
     """Whether this node has no role but the journal's: it votes, and leads only if nobody else can."""
     window_us: int = WINDOW_US_DEFAULT

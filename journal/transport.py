@@ -147,7 +147,6 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
     Attributes:
         on_side_message: called with (peer, message) for what is not Raft's.
         on_feed: serves connections that ask for a feed.
-        strangers_welcome: whether peers that are not known are listened to: a node that has yet to learn who belongs.
     """
 
     def __init__(
@@ -188,7 +187,6 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self._lost: Callable[[str], None] = lambda name: None
         self.on_side_message: Callable[[str, SideMessage], None] = lambda name, message: None
         self.on_feed: FeedHandler | None = None
-        self.strangers_welcome = False
         self.acknowledged: dict[str, float] = {}
         """Per peer: when (monotonic seconds) the last heartbeat that it acknowledged was sent."""
 
@@ -301,6 +299,11 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             self._onMessageReceived(node, message)
             settle()
 
+    def between_turns(self, work: Callable[[], None]) -> None:
+        """Have something done by the next `deliver`, while no synchronization is in flight."""
+        self._changes.append(work)
+        self._wake()
+
     def release(self) -> None:
         """Let everything go that was queued: what it reflects is durable now."""
         if not self._outbox:
@@ -320,6 +323,11 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             return False
         write_frame(writer, _SIDE_FRAME + encode_message(message))
         return True
+
+    @property
+    def peers(self) -> list[Peer]:
+        """All peers."""
+        return list(self._peers.values())
 
     def is_connected(self, name: str) -> bool:
         """Whether this node can send to the peer."""
@@ -416,7 +424,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             return f"{hello.name} belongs to cluster {hello.cluster}, this node to {self._cluster}"
         if hello.purpose not in ("raft", "feed"):
             return f"{hello.name} wants {hello.purpose!r}"
-        if hello.purpose == "raft" and hello.name not in self._peers and not self.strangers_welcome:
+        if hello.purpose == "raft" and hello.name not in self._peers:
             return f"{hello.name} is not a member"
         if self._server_tls is not None:
             certificate = writer.get_extra_info("peercert")
