@@ -290,6 +290,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         others = {nodes[name] for name in voters if name != self._own_name}
         readers = {nodes[name] for name in learners if name != self._own_name}
         self.voters = frozenset(voters)
+        self.matched_in_term = 0
         self.is_voter = self._own_name in voters
         now = self._clock.monotonic()
         next_index, match_index = self._SyncObj__raftNextIndex, self._SyncObj__raftMatchIndex

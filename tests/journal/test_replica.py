@@ -490,27 +490,6 @@ def test_a_minority_does_not_commit() -> None:
     three(work)
 
 
-def test_a_peer_that_lags_behind_the_compacted_log_is_left_out() -> None:
-    async def work(cluster: Cluster) -> None:
-        await cluster.commit(1)
-        leader = await cluster.leader()
-        number = next(key for key, replica in cluster.replicas.items() if replica is not leader)
-        await cluster.crash(number, Loss.NOTHING)
-        for txid in range(2, 40):
-            await leader.submit(Proposal(txid, leader.frontier.commit_ts, [(PREFIX + b"%d" % txid, b"x" * 100_000, 0)]))
-        leader._log.compact(leader._log.last_index)
-        assert leader._log.first_index > 5
-        await cluster.start(number)
-        last = await cluster.commit(100)
-        began = asyncio.get_running_loop().time()
-        await asyncio.sleep(0.5)
-        assert asyncio.get_running_loop().time() - began < 0.7  # the loop is not kept busy
-        assert (await cluster.leader()).frontier.position == last.position
-        assert cluster.replicas[number].frontier.position <= 1
-
-    three(work)
-
-
 def test_chaos_among_three_voters_loses_nothing() -> None:
     """Clients commit while replicas lose power and return, one at a time; `BOREAL_SOAK` makes it longer."""
     rounds = 60 if os.environ.get("BOREAL_SOAK") else 5
