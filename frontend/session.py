@@ -43,7 +43,7 @@ from frontend.statements import (
     BoundedCache,
     LiftedPlan,
     PlannedStatement,
-    PreparedReading,
+    PreparedSegment,
     PreparedStatement,
     describe,
     expand_formats,
@@ -73,7 +73,6 @@ MOVABLE_READS_MAX = 64
 
 _TAGS: dict[tuple[str, int], bytes] = {}
 _BIND_NO_DATA = messages.BIND_COMPLETE + messages.NO_DATA
-_SELECT_0 = messages.command_complete("SELECT 0")
 
 
 def command_complete(tag: str, count: int) -> bytes:
@@ -117,7 +116,9 @@ class Session:
         self.current_sql = ""
         self.verdict: Verdict | None = None
 
+        self._view = gateway.view
         self._contention = gateway.contention
+        self._busy: Any = None  # the hot key that the statement waits for
         self._reader = Transaction(
             gateway.view.store, gateway.view.snapshot, gateway.next_transaction_id, read_only=True
         )
@@ -198,7 +199,7 @@ class Session:
         which cannot be told from having begun later; it shortens the time in which others can conflict with it.
         """
         transaction = self.transaction
-        view = self.gateway.view
+        view = self._view
         if transaction is None:
             block = self.block
             transaction = self.transaction = Transaction(
@@ -216,20 +217,15 @@ class Session:
         return transaction
 
     def _move_snapshot(self, transaction: Transaction) -> None:
-        view = self.gateway.view
-        if self.draft is not None or view.catalog is not self._catalog or self.portals_open:
+        view = self._view
+        if self.draft is not None or view.catalog is not self._catalog or (self.portals and self.portals_open):
             return
-        if len(transaction.reads) > MOVABLE_READS_MAX:
+        reads = transaction.reads
+        newest = view.snapshot
+        if len(reads) > MOVABLE_READS_MAX or (reads and view.store.changed(reads, transaction.snapshot, newest)):
             transaction.movable = False
-            return
-        snapshot, newest = transaction.snapshot, view.snapshot
-        get_version = view.store.get_version
-        for key in transaction.reads:
-            version = get_version(key, newest)
-            if version is not None and version[0] > snapshot:
-                transaction.movable = False
-                return
-        transaction.snapshot = newest
+        else:
+            transaction.snapshot = newest
 
     @property
     def portals_open(self) -> bool:
@@ -315,46 +311,34 @@ class Session:
         if not in_block and not planned.writes and self.transaction is None:
             state = self._inline_state(self._fresh_reader(), parameters)
             rows = planned.compiled.run_inline(state)
-            reply = self._inline_reply(planned, state, rows, True, formats)
-            if self.sequences.unsettled:
-                self.tasks.start(self._commit_then(reply))
-                return
-            self.connection.send(reply)
-            if self.transaction is not None or self.settings.touched:
-                self._end_transaction(committed=True)
-            elif self._idle_ms:
-                self._watch_idle()
+            self._end_statement(None, self._inline_reply(planned, state, rows, True, formats))
             return
         transaction = self.ensure_transaction()
         state = self._inline_state(transaction, parameters)
         self.check_writable(planned, transaction)
         transaction.depend(planned.relations)
         if self._contention.keys and planned.writes:
-            self.tasks.start(self._run_contended(planned, state, True, formats, described=True))
-            return
-        rows = planned.compiled.run_inline(state)
+            rows = self._try_contended(planned.compiled.run_inline, state)
+            if rows is None:
+                self._wait_contended(planned, state, not in_block, formats, described=True)
+                return
+        else:
+            rows = planned.compiled.run_inline(state)
         reply = self._inline_reply(planned, state, rows, True, formats)
         if in_block:
             self.connection.send(reply)
             if self._idle_in_transaction_ms:
                 self._watch_idle()
-        elif transaction.must_propose:
-            self._reply = reply
-            self._propose(transaction)
-        elif self.sequences.unsettled:
-            self.tasks.start(self._commit_then(reply))
         else:
-            self.connection.send(reply)
-            self._end_transaction(committed=True)
+            self._end_statement(transaction, reply)
 
     def _fresh_reader(self) -> Transaction:
         """The transaction of a statement that only reads, outside of a block: one object, moved to the newest snapshot.
 
         Nothing else of a Transaction changes by reading single rows, and there is nothing to end.
         """
-        view = self.gateway.view
         reader = self._reader
-        reader.snapshot = view.snapshot
+        reader.snapshot = self._view.snapshot
         return reader
 
     def _inline_reply(
@@ -368,7 +352,23 @@ class Session:
             reply += self.encoder(planned.columns, formats, planned)(rows)
         return reply + command_complete(planned.tag, len(rows) if planned.tag == "SELECT" else state.processed)
 
-    def _run_contended(
+    def _try_contended(self, run: Callable[[ExecutionState], Any], state: ExecutionState) -> Any:
+        """Run an updating inline plan while some keys are hot; None if it must wait for its turn, and has done nothing."""
+        transaction = state.transaction
+        reads_before = len(transaction.reads)
+        transaction.bytes_before = transaction.bytes
+        transaction.contention = self._contention
+        try:
+            return run(state)
+        except KeyIsBusy as busy:
+            # What the statement read is as good as unread.
+            del transaction.reads[reads_before:]
+            self._busy = busy.hot
+            return None
+        finally:
+            transaction.contention = None
+
+    def _wait_contended(
         self,
         planned: PlannedStatement,
         state: ExecutionState,
@@ -376,32 +376,26 @@ class Session:
         formats: tuple[int, ...],
         *,
         described: bool,
-    ) -> Generator[Signal, None, None]:
-        """An updating inline plan while some keys are hot: it waits for its turn, then runs as always.
+    ) -> None:
+        """Have a statement that `_try_contended` gave up wait for its turn.
 
         `commits`: outside of a block the statement is a transaction of its own; otherwise Sync will end it.
         """
-        transaction = self.ensure_transaction()
-        while True:
-            reads_before = len(transaction.reads)
-            transaction.bytes_before = transaction.bytes
-            transaction.contention = self._contention
-            state.transaction = transaction
-            try:
-                rows = planned.compiled.run_inline(state)
-                break
-            except KeyIsBusy as busy:
-                # Nothing has been done yet: what the statement read is as good as unread.
-                del transaction.reads[reads_before:]
-                hot = busy.hot
-            finally:
-                transaction.contention = None
-            yield from self._await_turn(hot)
+        self.tasks.start(self._run_contended(planned, state, commits, formats, described))
+
+    def _run_contended(
+        self, planned: PlannedStatement, state: ExecutionState, commits: bool, formats: tuple[int, ...], described: bool
+    ) -> Generator[Signal, None, None]:
+        rows = None
+        while rows is None:
+            yield from self._await_turn(self._busy)
+            transaction = state.transaction
             if self.transaction_status == "I" and not transaction.must_propose:
                 transaction.release_held()
                 self.transaction = None
-            transaction = self.ensure_transaction()
-            transaction.depend(planned.relations)
+            state.transaction = self.ensure_transaction()
+            state.transaction.depend(planned.relations)
+            rows = self._try_contended(planned.compiled.run_inline, state)
         reply = self._inline_reply(planned, state, rows, described, formats)
         if self.transaction_status != "I":
             self.connection.send(reply)
@@ -615,140 +609,136 @@ class Session:
     def run_segment(
         self, statement: str, parameters: list[bytes | None], result_formats: tuple[int, ...], described: bool
     ) -> bool:
-        """Bind, [Describe,] Execute and Sync in one: the hot path of prepared statements."""
+        """Bind, [Describe,] Execute and Sync in one: the hot path of prepared statements. False: one by one, please."""
         prepared = self.prepared.get(statement)
         if prepared is None or self._held:
             return False
-        reading = prepared.reading
+        segment = prepared.segment
+        transaction = self.transaction
         if (
-            reading is not None
-            and self.transaction_status == "I"
-            and self.transaction is None
-            and reading.catalog is self.gateway.view.catalog
-            and reading.settings_version == self.settings.version
-            and reading.result_formats == result_formats
-            and len(parameters) == reading.count
+            segment is None
+            or segment.settings_version != self.settings.version
+            or segment.catalog is not (self._view.catalog if transaction is None else self._catalog)
+            or segment.result_formats != result_formats
+            or segment.count != len(parameters)
+            or self.draft is not None
         ):
-            return self._read_segment(prepared, reading, parameters, described)
-        if self.transaction_status == "E":
-            return False
-        if prepared.validity != self.scope() or len(parameters) != len(prepared.parameters):
-            return False
-        planned = prepared.planned
-        if planned is None:
-            node = prepared.node
-            prefix = _BIND_NO_DATA if described else messages.BIND_COMPLETE
-            if isinstance(node, syntax_commands.Transaction) and transaction_control.run_hot(self, node, prefix):
-                self.current_sql = prepared.sql
-                return True
-            return False
-        in_block = self.transaction_status != "I"
-        if not planned.compiled.inline or (self.transaction is not None and not in_block):
+            segment = self._gather_segment(prepared, result_formats, len(parameters))
+            if segment is None:
+                return self._control_segment(prepared, parameters, described)
+        in_block = self.transaction_status == "T"
+        if not in_block and (transaction is not None or self.transaction_status == "E"):
             return False
         self.current_sql = prepared.sql
-        context = self.context
-        context.begin_statement(in_block)
-        values: Sequence[Any] = self._decode(prepared, (), parameters) if parameters else ()
-        formats = planned.text_formats
-        if result_formats and planned.columns and result_formats != (0,):
-            formats = expand_formats(result_formats, len(planned.columns), "result")
-        if not in_block and not planned.writes and planned.columns:
-            prepared.reading = PreparedReading(
-                prepared,
-                planned,
-                result_formats,
-                formats,
-                self._decoders(prepared, ()),
-                self.encoder(planned.columns, formats, planned),
-                self.settings.version,
-                self.gateway.view.catalog,
-            )
-        prefix = messages.BIND_COMPLETE + planned.description(formats) if described else messages.BIND_COMPLETE
+        self.context.begin_statement(in_block)
+        try:
+            values = [
+                None if data is None else decode(data)
+                for decode, data in zip(segment.decoders, parameters, strict=True)
+            ]
+        except SqlError as error:
+            raise _in_bind(error, segment.decoders, parameters, (), "") from None
         if self.portals:
-            old = self.portals.pop("", None)
-            if old is not None:
-                old.close()
-        send = self.connection.send
-        if not in_block and not planned.writes:
+            self._drop_unnamed_portal()
+        # Everything goes out in one piece; `failed` sends the prefix where an error takes the reply's place.
+        prefix = self._prefix = segment.described if described else messages.BIND_COMPLETE
+        if in_block or segment.writes:
+            transaction = self.ensure_transaction()
+            state = self._inline_state(transaction, values)
+            if segment.writes and transaction.read_only:
+                self.check_writable(segment.planned, transaction)
+            transaction.depend(segment.relations)
+            if self._contention.keys and segment.writes:
+                rows = self._try_contended(segment.run, state)
+                if rows is None:
+                    self._prefix = b""
+                    self.connection.send(prefix)
+                    formats = self._segment_formats(segment.planned, result_formats)
+                    self._wait_contended(segment.planned, state, not in_block, formats, described=False)
+                    return True
+            else:
+                rows = segment.run(state)
+        else:
+            transaction = None
             state = self._inline_state(self._fresh_reader(), values)
-            self._prefix = prefix
-            rows = planned.compiled.run_inline(state)
-            self._prefix = b""
-            reply = prefix + self._inline_reply(planned, state, rows, False, formats)
-            if self.sequences.unsettled:
-                self.tasks.start(self._commit_then(reply))
-                return True
-            send(reply)
+            rows = segment.run(state)
+        self._prefix = b""
+        if rows and segment.encode is not None:
+            prefix += segment.encode(rows)
+        reply = prefix + command_complete(segment.tag, len(rows) if segment.counts_rows else state.processed)
+        if in_block:
+            self.connection.send(reply)
+            if self._idle_in_transaction_ms:
+                self._watch_idle()
+        else:
+            self._end_statement(transaction, reply)
+        return True
+
+    def _end_statement(self, transaction: Transaction | None, reply: bytes) -> None:
+        """A statement outside of a block has run inline; the transaction, None if it only read, ends with it."""
+        if transaction is not None and transaction.must_propose:
+            self._reply = reply
+            self._propose(transaction)
+        elif self.sequences.unsettled:
+            self.tasks.start(self._commit_then(reply))
+        else:
+            self.connection.send(reply)
             if self.transaction is not None or self.settings.touched:
                 self._end_transaction(committed=True)
             elif self._idle_ms:
                 self._watch_idle()
-            return True
-        # Everything goes out in one piece; `failed` sends the prefix where an error takes the reply's place.
-        self._prefix = prefix
-        transaction = self.ensure_transaction()
-        state = self._inline_state(transaction, values)
-        self.check_writable(planned, transaction)
-        transaction.depend(planned.relations)
-        if self._contention.keys and planned.writes:
-            self._prefix = b""
-            send(prefix)
-            self.tasks.start(self._run_contended(planned, state, not in_block, formats, described=False))
-            return True
-        rows = planned.compiled.run_inline(state)
-        reply = prefix + self._inline_reply(planned, state, rows, False, formats)
-        if in_block:
-            self._prefix = b""
-            send(reply)
-            if self._idle_in_transaction_ms:
-                self._watch_idle()
-        else:
-            self._reply = reply
-            if transaction.must_propose:
-                self._propose(transaction)
-            else:
-                self.tasks.start(self._commit_then(reply))
+
+    def _gather_segment(
+        self, prepared: PreparedStatement, result_formats: tuple[int, ...], count: int
+    ) -> PreparedSegment | None:
+        """What the hot path needs of a prepared statement, kept for the next time; None where it is not for the hot path."""
+        planned = prepared.planned
+        if (
+            planned is None
+            or not planned.compiled.inline
+            or prepared.validity != self.scope()
+            or count != len(prepared.parameters)
+        ):
+            return None
+        formats = self._segment_formats(planned, result_formats)
+        prepared.segment = PreparedSegment(
+            planned,
+            result_formats,
+            formats,
+            self._decoders(prepared, ()),
+            self.encoder(planned.columns, formats, planned) if planned.columns or planned.returns_rows else None,
+            self.settings.version,
+            self.catalog,
+        )
+        return prepared.segment
+
+    @staticmethod
+    def _segment_formats(planned: PlannedStatement, result_formats: tuple[int, ...]) -> tuple[int, ...]:
+        if result_formats and planned.columns and result_formats != (0,):
+            return expand_formats(result_formats, len(planned.columns), "result")
+        return planned.text_formats
+
+    def _control_segment(self, prepared: PreparedStatement, parameters: list[bytes | None], described: bool) -> bool:
+        """The same for BEGIN, COMMIT and ROLLBACK."""
+        node = prepared.node
+        if (
+            prepared.planned is not None
+            or parameters
+            or self.transaction_status == "E"
+            or prepared.validity != self.scope()
+            or not isinstance(node, syntax_commands.Transaction)
+        ):
+            return False
+        prefix = _BIND_NO_DATA if described else messages.BIND_COMPLETE
+        if not transaction_control.run_hot(self, node, prefix):
+            return False
+        self.current_sql = prepared.sql
         return True
 
     def take_prefix(self) -> bytes:
         """What the client must be told before the error that has come instead of a segment's reply; asked once."""
         prefix, self._prefix = self._prefix, b""
         return prefix
-
-    def _read_segment(
-        self, prepared: PreparedStatement, reading: PreparedReading, parameters: list[bytes | None], described: bool
-    ) -> bool:
-        """A segment that reads, outside of a block, with everything at hand from the time before."""
-        self.current_sql = prepared.sql
-        self.context.begin_statement(False)
-        try:
-            values = [
-                None if data is None else decode(data)
-                for decode, data in zip(reading.decoders, parameters, strict=True)
-            ]
-        except SqlError as error:
-            raise _in_bind(error, reading.decoders, parameters, (), "") from None
-        if self.portals:
-            old = self.portals.pop("", None)
-            if old is not None:
-                old.close()
-        prefix = reading.described if described else messages.BIND_COMPLETE
-        self._prefix = prefix
-        rows = reading.run(self._inline_state(self._fresh_reader(), values))
-        self._prefix = b""
-        if rows:
-            reply = prefix + reading.encode(rows) + command_complete("SELECT", len(rows))
-        else:
-            reply = prefix + _SELECT_0
-        if self.sequences.unsettled:
-            self.tasks.start(self._commit_then(reply))
-            return True
-        self.connection.send(reply)
-        if self.transaction is not None or self.settings.touched:
-            self._end_transaction(committed=True)
-        elif self._idle_ms:
-            self._watch_idle()
-        return True
 
     def _decode(
         self, prepared: PreparedStatement, formats: Sequence[int], raw: list[bytes | None], portal: str = ""
@@ -840,9 +830,12 @@ class Session:
         self.check_writable(planned, transaction)
         transaction.depend(planned.relations)
         if self._contention.keys and planned.writes:
-            self.tasks.start(self._run_contended(planned, state, False, portal.formats, described=False))
-            return
-        rows = planned.compiled.run_inline(state)
+            rows = self._try_contended(planned.compiled.run_inline, state)
+            if rows is None:
+                self._wait_contended(planned, state, False, portal.formats, described=False)
+                return
+        else:
+            rows = planned.compiled.run_inline(state)
         reply = self._inline_reply(planned, state, rows, False, portal.formats)
         if in_block or not planned.writes:
             self.connection.send(reply)

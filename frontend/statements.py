@@ -135,38 +135,46 @@ def parameter_decoders(types: Sequence[int], formats: Sequence[int], context: Co
     ]
 
 
-class PreparedReading:
-    """What running a prepared, bounded SELECT outside of a block takes, gathered once.
+class PreparedSegment:
+    """What running a prepared, bounded statement takes, gathered once: Bind, Describe, Execute and Sync in one go.
 
     Attributes:
         catalog, settings_version, result_formats: what it holds for; anything else is looked up anew.
         count, decoders: of parameters in text form.
-        described: BindComplete and RowDescription.
+        described: BindComplete and RowDescription or NoData.
+        run: the compiled statement.
+        encode: rows to DataRow messages; None where there are no rows.
+        tag: of CommandComplete, and whether it counts the rows sent or the rows changed.
     """
 
     __slots__ = (
-        "catalog", "count", "decoders", "described", "encode", "result_formats", "run", "settings_version",
+        "catalog", "count", "counts_rows", "decoders", "described", "encode", "planned", "relations", "result_formats",
+        "run", "settings_version", "tag", "writes",
     )  # fmt: skip
 
     def __init__(
         self,
-        prepared: PreparedStatement,
         planned: PlannedStatement,
         result_formats: tuple[int, ...],
         formats: tuple[int, ...],
         decoders: list[Callable[[bytes], Any]],
-        encode: RowEncoder,
+        encode: RowEncoder | None,
         settings_version: int,
         catalog: Catalog,
     ) -> None:
         self.catalog = catalog
         self.settings_version = settings_version
         self.result_formats = result_formats
-        self.count = len(prepared.parameters)
+        self.count = len(decoders)
         self.decoders = decoders
         self.described = messages.BIND_COMPLETE + planned.description(formats)
         self.encode = encode
         self.run = planned.compiled.run_inline
+        self.planned = planned
+        self.relations = planned.relations
+        self.writes = planned.writes
+        self.tag = planned.tag
+        self.counts_rows = planned.tag == "SELECT"
 
 
 class PreparedStatement:
@@ -182,7 +190,7 @@ class PreparedStatement:
     """
 
     __slots__ = (
-        "declared", "encoders", "from_sql", "name", "node", "parameters", "planned", "prepared_us", "reading", "sql", "validity",
+        "declared", "encoders", "from_sql", "name", "node", "parameters", "planned", "prepared_us", "segment", "sql", "validity",
     )  # fmt: skip
 
     def __init__(
@@ -204,7 +212,7 @@ class PreparedStatement:
         self.prepared_us = prepared_us
         self.from_sql = from_sql
         self.encoders: dict[Hashable, Any] = {}
-        self.reading: PreparedReading | None = None
+        self.segment: PreparedSegment | None = None
 
 
 class LiftedPlan:

@@ -1,6 +1,6 @@
 """One authenticated client: finds the messages in what arrives, and gives them to its session, one at a time.
 
-    data_received ─▶ buffer ─▶ _dispatch: one session method per message ─▶ output ─▶ one write per batch
+    data_received ─▶ buffer ─▶ _dispatch: one session method per message ─▶ output ─▶ one write per batch (output.py)
 
 Order and completeness are kept by three small pieces of state:
 
@@ -33,6 +33,7 @@ from frontend.errors import SqlError
 from frontend.wire import messages
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.limits import PROTOCOL_MESSAGE_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX, WireLimits
+from frontend.wire.output import SharedOutput
 from frontend.wire.polling import BusyPoll
 from frontend.wire.session_contract import Session, SessionFactory, Startup
 from frontend.wire.tls import TlsChannel
@@ -96,6 +97,7 @@ class PostgresConnection(asyncio.Protocol):
         secret: the cancel key's second half.
         registry: where the cancel key is entered.
         lost: called once when the connection is gone.
+        shared_output: writes what is ready, for all connections of the loop.
         poll: keeps the loop awake for a moment after each batch of messages.
     """
 
@@ -119,6 +121,7 @@ class PostgresConnection(asyncio.Protocol):
         "_reading_paused",
         "_registry",
         "_secret",
+        "_shared_output",
         "_transport",
         "batches",
         "loop",
@@ -136,6 +139,7 @@ class PostgresConnection(asyncio.Protocol):
         limits: WireLimits,
         channel: TlsChannel | None,
         lost: Callable[[PostgresConnection], None],
+        shared_output: SharedOutput,
         poll: BusyPoll | None = None,
     ) -> None:
         self.startup = startup
@@ -150,6 +154,7 @@ class PostgresConnection(asyncio.Protocol):
         self._channel = channel
         self._lost = lost
         self._poll = poll
+        self._shared_output = shared_output
         self._held = 0
         self._mode = NORMAL
         self._command = NO_COMMAND
@@ -280,7 +285,7 @@ class PostgresConnection(asyncio.Protocol):
             self._buffer = data
         self._dispatch()
         if self._output:
-            self.flush()
+            self._shared_output.add(self)
 
     def eof_received(self) -> bool:
         """The client sends no more. What it sent is still handled (it may have pipelined a COMMIT and left)."""
@@ -357,7 +362,8 @@ class PostgresConnection(asyncio.Protocol):
                 elif self._reading_paused:
                     self._reading_paused = False
                     self._transport.resume_reading()
-        self.flush()
+        if self._output:
+            self._shared_output.add(self)
 
     def _dispatch(self) -> None:
         """Handle the whole messages in the buffer until something holds us."""
