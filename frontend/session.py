@@ -19,6 +19,7 @@ loadtest/compare.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Sequence
+from struct import error as StructError
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from frontend.contention import HotKey, KeyIsBusy
 from frontend.copying import CopyInput
 from frontend.errors import SqlError
 from frontend.portal import Portal
+from frontend.segment import PARAMETERS_MAX, PreparedSegment, bind_reader
 from frontend.session_context import SessionContext, postgres_now
 from frontend.session_information import SessionInformation
 from frontend.settings import Settings
@@ -43,7 +45,6 @@ from frontend.statements import (
     BoundedCache,
     LiftedPlan,
     PlannedStatement,
-    PreparedSegment,
     PreparedStatement,
     describe,
     expand_formats,
@@ -68,11 +69,11 @@ if TYPE_CHECKING:
 PREPARED_MAX = 10_000
 PORTALS_MAX = 1000
 ENCODERS_MAX = 500
+SEGMENTS_MAX = 1000
 MOVABLE_READS_MAX = 64
 """A transaction that has read more single rows than this keeps its snapshot: looking them all up again costs too much."""
 
 _TAGS: dict[tuple[str, int], bytes] = {}
-_BIND_NO_DATA = messages.BIND_COMPLETE + messages.NO_DATA
 
 
 def command_complete(tag: str, count: int) -> bytes:
@@ -124,6 +125,7 @@ class Session:
         )
         self._state: ExecutionState | None = None
         self._encoders: BoundedCache[Hashable, tuple[int, RowEncoder]] = BoundedCache(ENCODERS_MAX)
+        self._segments: BoundedCache[bytes, PreparedSegment] = BoundedCache(SEGMENTS_MAX)
         self._scope_key: Any = None
         self._scope = 0
         self._catalog: Catalog = gateway.view.catalog
@@ -606,55 +608,56 @@ class Session:
         opened.level = len(self.block.marks)
         self.connection.send(messages.BIND_COMPLETE)
 
-    def run_segment(
-        self, statement: str, parameters: list[bytes | None], result_formats: tuple[int, ...], described: bool
-    ) -> bool:
+    def run_segment(self, body: bytes, described: bool) -> bool:
         """Bind, [Describe,] Execute and Sync in one: the hot path of prepared statements. False: one by one, please."""
-        prepared = self.prepared.get(statement)
-        if prepared is None or self._held:
-            return False
-        segment = prepared.segment
+        segment = self._segments.get(body[: body.find(0, 1) + 5])
         transaction = self.transaction
         if (
             segment is None
             or segment.settings_version != self.settings.version
             or segment.catalog is not (self._view.catalog if transaction is None else self._catalog)
-            or segment.result_formats != result_formats
-            or segment.count != len(parameters)
+            or self.prepared.get(segment.prepared.name) is not segment.prepared
             or self.draft is not None
+            or self._held
         ):
-            segment = self._gather_segment(prepared, result_formats, len(parameters))
+            if segment is None or segment.node is None or self._held:
+                segment = self._gather_segment(body)
             if segment is None:
-                return self._control_segment(prepared, parameters, described)
-        in_block = self.transaction_status == "T"
-        if not in_block and (transaction is not None or self.transaction_status == "E"):
+                return False
+            if segment.node is not None:
+                return self._run_control(segment, described)
+        status = self.transaction_status
+        in_block = status == "T"
+        if not in_block and (transaction is not None or status == "E"):
             return False
-        self.current_sql = prepared.sql
-        self.context.begin_statement(in_block)
         try:
-            values = [
-                None if data is None else decode(data)
-                for decode, data in zip(segment.decoders, parameters, strict=True)
-            ]
+            values = segment.read(body, segment.head_bytes)
+        except StructError:
+            return False
         except SqlError as error:
-            raise _in_bind(error, segment.decoders, parameters, (), "") from None
+            raise self._bind_error(error, segment.prepared, body) from None
+        if values is None:
+            self._segments.entries.pop(body[: segment.head_bytes])  # other result formats
+            return False
+        self.current_sql = segment.prepared.sql
+        self.context.begin_statement(in_block)
         if self.portals:
             self._drop_unnamed_portal()
         # Everything goes out in one piece; `failed` sends the prefix where an error takes the reply's place.
         prefix = self._prefix = segment.described if described else messages.BIND_COMPLETE
         if in_block or segment.writes:
-            transaction = self.ensure_transaction()
+            if transaction is None or (transaction.movable and transaction.snapshot != self._view.snapshot):
+                transaction = self.ensure_transaction()
             state = self._inline_state(transaction, values)
             if segment.writes and transaction.read_only:
                 self.check_writable(segment.planned, transaction)
             transaction.depend(segment.relations)
-            if self._contention.keys and segment.writes:
+            if segment.writes and self._contention.keys:
                 rows = self._try_contended(segment.run, state)
                 if rows is None:
                     self._prefix = b""
                     self.connection.send(prefix)
-                    formats = self._segment_formats(segment.planned, result_formats)
-                    self._wait_contended(segment.planned, state, not in_block, formats, described=False)
+                    self._wait_contended(segment.planned, state, not in_block, segment.formats, described=False)
                     return True
             else:
                 rows = segment.run(state)
@@ -665,7 +668,7 @@ class Session:
         self._prefix = b""
         if rows and segment.encode is not None:
             prefix += segment.encode(rows)
-        reply = prefix + command_complete(segment.tag, len(rows) if segment.counts_rows else state.processed)
+        reply = prefix + segment.complete(len(rows) if segment.counts_rows else state.processed)
         if in_block:
             self.connection.send(reply)
             if self._idle_in_transaction_ms:
@@ -673,6 +676,66 @@ class Session:
         else:
             self._end_statement(transaction, reply)
         return True
+
+    def _gather_segment(self, body: bytes) -> PreparedSegment | None:
+        """What the hot path needs for such a Bind message, kept for the next; None where it is not for the hot path."""
+        head = messages.bind_head(body)
+        if head is None or self._held:
+            return None
+        bind = messages.parse_bind(body)
+        prepared = self.prepared.get(bind.statement)
+        if prepared is None:
+            return None
+        segment = PreparedSegment(prepared, len(head))
+        planned = prepared.planned
+        node = prepared.node
+        if planned is None:
+            if (
+                not isinstance(node, syntax_commands.Transaction)
+                or bind.parameters
+                or bind.result_formats not in ((), (0,))
+            ):
+                return None
+            segment.node = node
+        else:
+            count = len(prepared.parameters)
+            tail = body[-2 - 2 * len(bind.result_formats) :]
+            if (
+                not planned.compiled.inline
+                or prepared.validity != self.scope()
+                or len(bind.parameters) != count
+                or count > PARAMETERS_MAX
+                or tail not in messages.USUAL_RESULT_FORMATS
+            ):
+                return None
+            formats = planned.text_formats
+            if planned.columns:
+                formats = expand_formats(bind.result_formats, len(planned.columns), "result")
+            segment.take_plan(
+                planned,
+                bind_reader(self._decoders(prepared, ()), tail),
+                formats,
+                self.encoder(planned.columns, formats, planned) if planned.returns_rows else None,
+                self.settings.version,
+                self.catalog,
+            )
+        self._segments.put(head, segment)
+        return segment
+
+    def _run_control(self, segment: PreparedSegment, described: bool) -> bool:
+        """The same for BEGIN, COMMIT and ROLLBACK, which need neither plan nor snapshot."""
+        prepared = segment.prepared
+        node = segment.node
+        if node is None or self.prepared.get(prepared.name) is not prepared or self.transaction_status == "E":
+            return False
+        if not transaction_control.run_hot(self, node, segment.described if described else messages.BIND_COMPLETE):
+            return False
+        self.current_sql = prepared.sql
+        return True
+
+    def _bind_error(self, error: SqlError, prepared: PreparedStatement, body: bytes) -> SqlError:
+        """An input function's error, with the parameter that it is about."""
+        return _in_bind(error, self._decoders(prepared, ()), messages.parse_bind(body).parameters, (), "")
 
     def _end_statement(self, transaction: Transaction | None, reply: bytes) -> None:
         """A statement outside of a block has run inline; the transaction, None if it only read, ends with it."""
@@ -687,53 +750,6 @@ class Session:
                 self._end_transaction(committed=True)
             elif self._idle_ms:
                 self._watch_idle()
-
-    def _gather_segment(
-        self, prepared: PreparedStatement, result_formats: tuple[int, ...], count: int
-    ) -> PreparedSegment | None:
-        """What the hot path needs of a prepared statement, kept for the next time; None where it is not for the hot path."""
-        planned = prepared.planned
-        if (
-            planned is None
-            or not planned.compiled.inline
-            or prepared.validity != self.scope()
-            or count != len(prepared.parameters)
-        ):
-            return None
-        formats = self._segment_formats(planned, result_formats)
-        prepared.segment = PreparedSegment(
-            planned,
-            result_formats,
-            formats,
-            self._decoders(prepared, ()),
-            self.encoder(planned.columns, formats, planned) if planned.columns or planned.returns_rows else None,
-            self.settings.version,
-            self.catalog,
-        )
-        return prepared.segment
-
-    @staticmethod
-    def _segment_formats(planned: PlannedStatement, result_formats: tuple[int, ...]) -> tuple[int, ...]:
-        if result_formats and planned.columns and result_formats != (0,):
-            return expand_formats(result_formats, len(planned.columns), "result")
-        return planned.text_formats
-
-    def _control_segment(self, prepared: PreparedStatement, parameters: list[bytes | None], described: bool) -> bool:
-        """The same for BEGIN, COMMIT and ROLLBACK."""
-        node = prepared.node
-        if (
-            prepared.planned is not None
-            or parameters
-            or self.transaction_status == "E"
-            or prepared.validity != self.scope()
-            or not isinstance(node, syntax_commands.Transaction)
-        ):
-            return False
-        prefix = _BIND_NO_DATA if described else messages.BIND_COMPLETE
-        if not transaction_control.run_hot(self, node, prefix):
-            return False
-        self.current_sql = prepared.sql
-        return True
 
     def take_prefix(self) -> bytes:
         """What the client must be told before the error that has come instead of a segment's reply; asked once."""

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from frontend.context import Context
     from frontend.sql.compiler.plan import CompiledPlan
     from frontend.sql.logical import BoundStatement, Column
-    from storage.catalog import Catalog
 
 PLANS_MAX = 2000
 
@@ -135,48 +134,6 @@ def parameter_decoders(types: Sequence[int], formats: Sequence[int], context: Co
     ]
 
 
-class PreparedSegment:
-    """What running a prepared, bounded statement takes, gathered once: Bind, Describe, Execute and Sync in one go.
-
-    Attributes:
-        catalog, settings_version, result_formats: what it holds for; anything else is looked up anew.
-        count, decoders: of parameters in text form.
-        described: BindComplete and RowDescription or NoData.
-        run: the compiled statement.
-        encode: rows to DataRow messages; None where there are no rows.
-        tag: of CommandComplete, and whether it counts the rows sent or the rows changed.
-    """
-
-    __slots__ = (
-        "catalog", "count", "counts_rows", "decoders", "described", "encode", "planned", "relations", "result_formats",
-        "run", "settings_version", "tag", "writes",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        planned: PlannedStatement,
-        result_formats: tuple[int, ...],
-        formats: tuple[int, ...],
-        decoders: list[Callable[[bytes], Any]],
-        encode: RowEncoder | None,
-        settings_version: int,
-        catalog: Catalog,
-    ) -> None:
-        self.catalog = catalog
-        self.settings_version = settings_version
-        self.result_formats = result_formats
-        self.count = len(decoders)
-        self.decoders = decoders
-        self.described = messages.BIND_COMPLETE + planned.description(formats)
-        self.encode = encode
-        self.run = planned.compiled.run_inline
-        self.planned = planned
-        self.relations = planned.relations
-        self.writes = planned.writes
-        self.tag = planned.tag
-        self.counts_rows = planned.tag == "SELECT"
-
-
 class PreparedStatement:
     """What Parse or PREPARE made: a name for a statement. The plan is looked up again whenever the catalog has moved.
 
@@ -190,7 +147,7 @@ class PreparedStatement:
     """
 
     __slots__ = (
-        "declared", "encoders", "from_sql", "name", "node", "parameters", "planned", "prepared_us", "segment", "sql", "validity",
+        "declared", "encoders", "from_sql", "name", "node", "parameters", "planned", "prepared_us", "sql", "validity",
     )  # fmt: skip
 
     def __init__(
@@ -212,7 +169,6 @@ class PreparedStatement:
         self.prepared_us = prepared_us
         self.from_sql = from_sql
         self.encoders: dict[Hashable, Any] = {}
-        self.segment: PreparedSegment | None = None
 
 
 class LiftedPlan:

@@ -114,6 +114,9 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         heartbeat_seconds, election_seconds_min, election_seconds_max: timing.
     """
 
+    _SyncObj__raftCommitIndex: int
+    _SyncObj__leaderCommitIndex: int
+
     def __init__(
         self,
         environment: Environment,

@@ -73,6 +73,7 @@ assert (len(_DESCRIBE_EXECUTE_SYNC), len(_EXECUTE_SYNC)) == (22, 15)
 
 HEADER_BYTES: Final = 5
 _HEADER = Struct("!BI").unpack_from
+_LENGTH = Struct("!I").unpack_from
 _READY = messages.READY_FOR_QUERY
 
 # Message types by their byte, and the longest that PostgreSQL lets each be.
@@ -281,11 +282,41 @@ class PostgresConnection(asyncio.Protocol):
             if self._buffered < self._needed:
                 return
             self._join()
+        elif data[0] == _B and not self._held and not self._mode and self._run_segment(data):
+            return
         else:
             self._buffer = data
         self._dispatch()
         if self._output:
             self._shared_output.add(self)
+
+    def _run_segment(self, data: bytes) -> bool:
+        """Exactly one segment and nothing else: what `_dispatch` does with it, without a loop. False: let `_dispatch` look."""
+        size = len(data)
+        if not data.endswith(_EXECUTE_SYNC):
+            return False
+        end = 1 + _LENGTH(data, 1)[0]
+        described = end == size - 22 and data.endswith(_DESCRIBE_EXECUTE_SYNC)
+        if not described and end != size - 15:
+            return False
+        session = cast(Session, self.session)
+        self._command = SYNC
+        self._dispatching = True
+        try:
+            if not session.run_segment(data[5:end], described):
+                return False
+            if not self._held:
+                self._output.append(_READY[session.transaction_status])
+            else:
+                self._settle()
+        except Exception as error:
+            self._fail(error)
+            self._settle()
+        finally:
+            self._dispatching = False
+        if self._output:
+            self._shared_output.add(self)
+        return True
 
     def eof_received(self) -> bool:
         """The client sends no more. What it sent is still handled (it may have pipelined a COMMIT and left)."""
@@ -410,18 +441,16 @@ class PostgresConnection(asyncio.Protocol):
                         if (tail == 22 and data.endswith(_DESCRIBE_EXECUTE_SYNC)) or (
                             tail == 15 and data.endswith(_EXECUTE_SYNC)
                         ):
-                            plain = messages.parse_plain_bind(data[start:end])
-                            if plain is not None:
-                                # The whole segment is here: one call instead of four. Its end is a Sync's.
-                                self._command = SYNC
-                                position = size
-                                if session.run_segment(*plain, tail == 22):
-                                    if not self._held and not self._mode:
-                                        output.append(_READY[session.transaction_status])
-                                        continue
-                                    self._settle()
+                            # The whole segment is here: one call instead of four. Its end is a Sync's.
+                            self._command = SYNC
+                            position = size
+                            if session.run_segment(data[start:end], tail == 22):
+                                if not self._held and not self._mode:
+                                    output.append(_READY[session.transaction_status])
                                     continue
-                                position = end
+                                self._settle()
+                                continue
+                            position = end
                         self._command = EXTENDED
                         session.bind(*messages.parse_bind(data[start:end]))
                         continue

@@ -215,7 +215,7 @@ async def main() -> None:
                 flush=True,
             )
             if profile is not None:
-                pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+                pstats.Stats(profile).sort_stats("tottime").print_stats(110)
         await node.stop()
 
 
