@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-COUNT_MAX = 8
+COUNT_MAX = 4
 
 
 class Flushable(Protocol):
