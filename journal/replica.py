@@ -10,7 +10,7 @@ entries of its own, everything that it wants sent waits for the next synchroniza
 is proposed collects into the next block: group commit, without any timer. The chain is written as callbacks, not as a
 coroutine, because it is on the path of every commit; when nothing is to do it rests and costs nothing.
 
-Applying is: adjudicate → event log → subscribers (views) → verdicts. It takes only entries that are committed and
+Applying is: adjudicate → subscribers (views) → verdicts → event log (the Raft log has it durably already). It takes only entries that are committed and
 durable here, and overlaps with the synchronization of the next block, so that the core and the disk work at the same
 time. Apply never raises: what a proposal may cause is a verdict; anything else is NodeFatal and stops the replica.
 
@@ -184,6 +184,7 @@ class Replica:
         self._synchronizing = False
         self._synchronization_ended: asyncio.Future[None] | None = None
         self._scheduled = False
+        self._writing_behind = False
         self._running = False
         self._draining = False
         self._large: tuple[Iterator[None], list[Callback | None], Verdict] | None = None
@@ -635,6 +636,18 @@ class Replica:
                 self.clock.observe(machine.frontier.commit_ts)
                 for callback, verdict in zip(callbacks, verdicts, strict=False):
                     self._answer((callback,), verdict)
+                if not self._writing_behind:
+                    self._writing_behind = True
+                    self._loop.call_soon(self._write_behind)
+
+    def _write_behind(self) -> None:
+        """The event log is written when the verdicts are out."""
+        self._writing_behind = False
+        if not self.failed.done():
+            try:
+                self._events.write_behind()
+            except BaseException as error:
+                self._fail(error)
 
     def _answer(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
         """A caller's exception is the caller's: nothing here depends on it."""
@@ -730,6 +743,7 @@ class Replica:
     async def _housekeeping(self) -> None:
         """Synchronize the event log, then drop what the Raft log need not keep. The disk's part runs in a thread."""
         try:
+            self._events.write_behind()
             applied = self._applied
             staged_from = self._machine.staging.oldest_index()
             state = Snapshot(
