@@ -61,6 +61,15 @@ def start(config_file: Path | None, **flags: Any) -> None:
     sys.exit(uvloop.run(_run(config)))
 
 
+def tune_garbage_collection() -> None:
+    """Have the collector look at little, and seldom; for a started node."""
+    # What was loaded so far lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    # Rows in flight are tuples without cycles: looking at them often finds nothing.
+    gc.set_threshold(20_000, 20, 50)
+
+
 async def _run(config: configuration.Config) -> int:
     from deploy.node import Node
 
@@ -70,11 +79,7 @@ async def _run(config: configuration.Config) -> int:
     except (BorealError, OSError) as error:
         click.echo(f"boreal: {error}", err=True)
         return EXIT_JOURNAL if isinstance(error, NodeFatal) else EXIT_ERROR
-    # What was loaded so far lives as long as the process: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    # Rows in flight are tuples without cycles: looking at them often finds nothing.
-    gc.set_threshold(20_000, 20, 50)
+    tune_garbage_collection()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

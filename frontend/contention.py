@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 
-TURN_SECONDS = 0.02
+TURN_SECONDS = 0.1
 """Longest turn of a holder while others wait."""
 
 WAIT_SECONDS = 0.5

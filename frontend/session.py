@@ -19,6 +19,7 @@ loadtest/compare.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Sequence
+from struct import error as StructError
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from frontend.contention import HotKey, KeyIsBusy
 from frontend.copying import CopyInput
 from frontend.errors import SqlError
 from frontend.portal import Portal
+from frontend.segment import PARAMETERS_MAX, PreparedSegment, bind_reader
 from frontend.session_context import SessionContext, postgres_now
 from frontend.session_information import SessionInformation
 from frontend.settings import Settings
@@ -43,7 +45,6 @@ from frontend.statements import (
     BoundedCache,
     LiftedPlan,
     PlannedStatement,
-    PreparedReading,
     PreparedStatement,
     describe,
     expand_formats,
@@ -68,12 +69,11 @@ if TYPE_CHECKING:
 PREPARED_MAX = 10_000
 PORTALS_MAX = 1000
 ENCODERS_MAX = 500
+SEGMENTS_MAX = 1000
 MOVABLE_READS_MAX = 64
 """A transaction that has read more single rows than this keeps its snapshot: looking them all up again costs too much."""
 
 _TAGS: dict[tuple[str, int], bytes] = {}
-_BIND_NO_DATA = messages.BIND_COMPLETE + messages.NO_DATA
-_SELECT_0 = messages.command_complete("SELECT 0")
 
 
 def command_complete(tag: str, count: int) -> bytes:
@@ -117,12 +117,15 @@ class Session:
         self.current_sql = ""
         self.verdict: Verdict | None = None
 
+        self._view = gateway.view
         self._contention = gateway.contention
+        self._busy: Any = None  # the hot key that the statement waits for
         self._reader = Transaction(
             gateway.view.store, gateway.view.snapshot, gateway.next_transaction_id, read_only=True
         )
         self._state: ExecutionState | None = None
         self._encoders: BoundedCache[Hashable, tuple[int, RowEncoder]] = BoundedCache(ENCODERS_MAX)
+        self._segments: BoundedCache[bytes, PreparedSegment] = BoundedCache(SEGMENTS_MAX)
         self._scope_key: Any = None
         self._scope = 0
         self._catalog: Catalog = gateway.view.catalog
@@ -198,7 +201,7 @@ class Session:
         which cannot be told from having begun later; it shortens the time in which others can conflict with it.
         """
         transaction = self.transaction
-        view = self.gateway.view
+        view = self._view
         if transaction is None:
             block = self.block
             transaction = self.transaction = Transaction(
@@ -216,20 +219,15 @@ class Session:
         return transaction
 
     def _move_snapshot(self, transaction: Transaction) -> None:
-        view = self.gateway.view
-        if self.draft is not None or view.catalog is not self._catalog or self.portals_open:
+        view = self._view
+        if self.draft is not None or view.catalog is not self._catalog or (self.portals and self.portals_open):
             return
-        if len(transaction.reads) > MOVABLE_READS_MAX:
+        reads = transaction.reads
+        newest = view.snapshot
+        if len(reads) > MOVABLE_READS_MAX or (reads and view.store.changed(reads, transaction.snapshot, newest)):
             transaction.movable = False
-            return
-        snapshot, newest = transaction.snapshot, view.snapshot
-        get_version = view.store.get_version
-        for key in transaction.reads:
-            version = get_version(key, newest)
-            if version is not None and version[0] > snapshot:
-                transaction.movable = False
-                return
-        transaction.snapshot = newest
+        else:
+            transaction.snapshot = newest
 
     @property
     def portals_open(self) -> bool:
@@ -315,46 +313,34 @@ class Session:
         if not in_block and not planned.writes and self.transaction is None:
             state = self._inline_state(self._fresh_reader(), parameters)
             rows = planned.compiled.run_inline(state)
-            reply = self._inline_reply(planned, state, rows, True, formats)
-            if self.sequences.unsettled:
-                self.tasks.start(self._commit_then(reply))
-                return
-            self.connection.send(reply)
-            if self.transaction is not None or self.settings.touched:
-                self._end_transaction(committed=True)
-            elif self._idle_ms:
-                self._watch_idle()
+            self._end_statement(None, self._inline_reply(planned, state, rows, True, formats))
             return
         transaction = self.ensure_transaction()
         state = self._inline_state(transaction, parameters)
         self.check_writable(planned, transaction)
         transaction.depend(planned.relations)
         if self._contention.keys and planned.writes:
-            self.tasks.start(self._run_contended(planned, state, True, formats, described=True))
-            return
-        rows = planned.compiled.run_inline(state)
+            rows = self._try_contended(planned.compiled.run_inline, state)
+            if rows is None:
+                self._wait_contended(planned, state, not in_block, formats, described=True)
+                return
+        else:
+            rows = planned.compiled.run_inline(state)
         reply = self._inline_reply(planned, state, rows, True, formats)
         if in_block:
             self.connection.send(reply)
             if self._idle_in_transaction_ms:
                 self._watch_idle()
-        elif transaction.must_propose:
-            self._reply = reply
-            self._propose(transaction)
-        elif self.sequences.unsettled:
-            self.tasks.start(self._commit_then(reply))
         else:
-            self.connection.send(reply)
-            self._end_transaction(committed=True)
+            self._end_statement(transaction, reply)
 
     def _fresh_reader(self) -> Transaction:
         """The transaction of a statement that only reads, outside of a block: one object, moved to the newest snapshot.
 
         Nothing else of a Transaction changes by reading single rows, and there is nothing to end.
         """
-        view = self.gateway.view
         reader = self._reader
-        reader.snapshot = view.snapshot
+        reader.snapshot = self._view.snapshot
         return reader
 
     def _inline_reply(
@@ -368,7 +354,23 @@ class Session:
             reply += self.encoder(planned.columns, formats, planned)(rows)
         return reply + command_complete(planned.tag, len(rows) if planned.tag == "SELECT" else state.processed)
 
-    def _run_contended(
+    def _try_contended(self, run: Callable[[ExecutionState], Any], state: ExecutionState) -> Any:
+        """Run an updating inline plan while some keys are hot; None if it must wait for its turn, and has done nothing."""
+        transaction = state.transaction
+        reads_before = len(transaction.reads)
+        transaction.bytes_before = transaction.bytes
+        transaction.contention = self._contention
+        try:
+            return run(state)
+        except KeyIsBusy as busy:
+            # What the statement read is as good as unread.
+            del transaction.reads[reads_before:]
+            self._busy = busy.hot
+            return None
+        finally:
+            transaction.contention = None
+
+    def _wait_contended(
         self,
         planned: PlannedStatement,
         state: ExecutionState,
@@ -376,32 +378,26 @@ class Session:
         formats: tuple[int, ...],
         *,
         described: bool,
-    ) -> Generator[Signal, None, None]:
-        """An updating inline plan while some keys are hot: it waits for its turn, then runs as always.
+    ) -> None:
+        """Have a statement that `_try_contended` gave up wait for its turn.
 
         `commits`: outside of a block the statement is a transaction of its own; otherwise Sync will end it.
         """
-        transaction = self.ensure_transaction()
-        while True:
-            reads_before = len(transaction.reads)
-            transaction.bytes_before = transaction.bytes
-            transaction.contention = self._contention
-            state.transaction = transaction
-            try:
-                rows = planned.compiled.run_inline(state)
-                break
-            except KeyIsBusy as busy:
-                # Nothing has been done yet: what the statement read is as good as unread.
-                del transaction.reads[reads_before:]
-                hot = busy.hot
-            finally:
-                transaction.contention = None
-            yield from self._await_turn(hot)
+        self.tasks.start(self._run_contended(planned, state, commits, formats, described))
+
+    def _run_contended(
+        self, planned: PlannedStatement, state: ExecutionState, commits: bool, formats: tuple[int, ...], described: bool
+    ) -> Generator[Signal, None, None]:
+        rows = None
+        while rows is None:
+            yield from self._await_turn(self._busy)
+            transaction = state.transaction
             if self.transaction_status == "I" and not transaction.must_propose:
                 transaction.release_held()
                 self.transaction = None
-            transaction = self.ensure_transaction()
-            transaction.depend(planned.relations)
+            state.transaction = self.ensure_transaction()
+            state.transaction.depend(planned.relations)
+            rows = self._try_contended(planned.compiled.run_inline, state)
         reply = self._inline_reply(planned, state, rows, described, formats)
         if self.transaction_status != "I":
             self.connection.send(reply)
@@ -612,143 +608,153 @@ class Session:
         opened.level = len(self.block.marks)
         self.connection.send(messages.BIND_COMPLETE)
 
-    def run_segment(
-        self, statement: str, parameters: list[bytes | None], result_formats: tuple[int, ...], described: bool
-    ) -> bool:
-        """Bind, [Describe,] Execute and Sync in one: the hot path of prepared statements."""
-        prepared = self.prepared.get(statement)
-        if prepared is None or self._held:
-            return False
-        reading = prepared.reading
+    def run_segment(self, body: bytes, described: bool) -> bool:
+        """Bind, [Describe,] Execute and Sync in one: the hot path of prepared statements. False: one by one, please."""
+        segment = self._segments.get(body[: body.find(0, 1) + 5])
+        transaction = self.transaction
         if (
-            reading is not None
-            and self.transaction_status == "I"
-            and self.transaction is None
-            and reading.catalog is self.gateway.view.catalog
-            and reading.settings_version == self.settings.version
-            and reading.result_formats == result_formats
-            and len(parameters) == reading.count
+            segment is None
+            or segment.settings_version != self.settings.version
+            or segment.catalog is not (self._view.catalog if transaction is None else self._catalog)
+            or self.prepared.get(segment.prepared.name) is not segment.prepared
+            or self.draft is not None
+            or self._held
         ):
-            return self._read_segment(prepared, reading, parameters, described)
-        if self.transaction_status == "E":
+            if segment is None or segment.node is None or self._held:
+                segment = self._gather_segment(body)
+            if segment is None:
+                return False
+            if segment.node is not None:
+                return self._run_control(segment, described)
+        status = self.transaction_status
+        in_block = status == "T"
+        if not in_block and (transaction is not None or status == "E"):
             return False
-        if prepared.validity != self.scope() or len(parameters) != len(prepared.parameters):
+        try:
+            values = segment.read(body, segment.head_bytes)
+        except StructError:
             return False
+        except SqlError as error:
+            raise self._bind_error(error, segment.prepared, body) from None
+        if values is None:
+            self._segments.entries.pop(body[: segment.head_bytes])  # other result formats
+            return False
+        self.current_sql = segment.prepared.sql
+        self.context.begin_statement(in_block)
+        if self.portals:
+            self._drop_unnamed_portal()
+        # Everything goes out in one piece; `failed` sends the prefix where an error takes the reply's place.
+        prefix = self._prefix = segment.described if described else messages.BIND_COMPLETE
+        if in_block or segment.writes:
+            if transaction is None or (transaction.movable and transaction.snapshot != self._view.snapshot):
+                transaction = self.ensure_transaction()
+            state = self._inline_state(transaction, values)
+            if segment.writes and transaction.read_only:
+                self.check_writable(segment.planned, transaction)
+            transaction.depend(segment.relations)
+            if segment.writes and self._contention.keys:
+                rows = self._try_contended(segment.run, state)
+                if rows is None:
+                    self._prefix = b""
+                    self.connection.send(prefix)
+                    self._wait_contended(segment.planned, state, not in_block, segment.formats, described=False)
+                    return True
+            else:
+                rows = segment.run(state)
+        else:
+            transaction = None
+            state = self._inline_state(self._fresh_reader(), values)
+            rows = segment.run(state)
+        self._prefix = b""
+        if rows and segment.encode is not None:
+            prefix += segment.encode(rows)
+        reply = prefix + segment.complete(len(rows) if segment.counts_rows else state.processed)
+        if in_block:
+            self.connection.send(reply)
+            if self._idle_in_transaction_ms:
+                self._watch_idle()
+        else:
+            self._end_statement(transaction, reply)
+        return True
+
+    def _gather_segment(self, body: bytes) -> PreparedSegment | None:
+        """What the hot path needs for such a Bind message, kept for the next; None where it is not for the hot path."""
+        head = messages.bind_head(body)
+        if head is None or self._held:
+            return None
+        bind = messages.parse_bind(body)
+        prepared = self.prepared.get(bind.statement)
+        if prepared is None:
+            return None
+        segment = PreparedSegment(prepared, len(head))
         planned = prepared.planned
+        node = prepared.node
         if planned is None:
-            node = prepared.node
-            prefix = _BIND_NO_DATA if described else messages.BIND_COMPLETE
-            if isinstance(node, syntax_commands.Transaction) and transaction_control.run_hot(self, node, prefix):
-                self.current_sql = prepared.sql
-                return True
+            if (
+                not isinstance(node, syntax_commands.Transaction)
+                or bind.parameters
+                or bind.result_formats not in ((), (0,))
+            ):
+                return None
+            segment.node = node
+        else:
+            count = len(prepared.parameters)
+            tail = body[-2 - 2 * len(bind.result_formats) :]
+            if (
+                not planned.compiled.inline
+                or prepared.validity != self.scope()
+                or len(bind.parameters) != count
+                or count > PARAMETERS_MAX
+                or tail not in messages.USUAL_RESULT_FORMATS
+            ):
+                return None
+            formats = planned.text_formats
+            if planned.columns:
+                formats = expand_formats(bind.result_formats, len(planned.columns), "result")
+            segment.take_plan(
+                planned,
+                bind_reader(self._decoders(prepared, ()), tail),
+                formats,
+                self.encoder(planned.columns, formats, planned) if planned.returns_rows else None,
+                self.settings.version,
+                self.catalog,
+            )
+        self._segments.put(head, segment)
+        return segment
+
+    def _run_control(self, segment: PreparedSegment, described: bool) -> bool:
+        """The same for BEGIN, COMMIT and ROLLBACK, which need neither plan nor snapshot."""
+        prepared = segment.prepared
+        node = segment.node
+        if node is None or self.prepared.get(prepared.name) is not prepared or self.transaction_status == "E":
             return False
-        in_block = self.transaction_status != "I"
-        if not planned.compiled.inline or (self.transaction is not None and not in_block):
+        if not transaction_control.run_hot(self, node, segment.described if described else messages.BIND_COMPLETE):
             return False
         self.current_sql = prepared.sql
-        context = self.context
-        context.begin_statement(in_block)
-        values: Sequence[Any] = self._decode(prepared, (), parameters) if parameters else ()
-        formats = planned.text_formats
-        if result_formats and planned.columns and result_formats != (0,):
-            formats = expand_formats(result_formats, len(planned.columns), "result")
-        if not in_block and not planned.writes and planned.columns:
-            prepared.reading = PreparedReading(
-                prepared,
-                planned,
-                result_formats,
-                formats,
-                self._decoders(prepared, ()),
-                self.encoder(planned.columns, formats, planned),
-                self.settings.version,
-                self.gateway.view.catalog,
-            )
-        prefix = messages.BIND_COMPLETE + planned.description(formats) if described else messages.BIND_COMPLETE
-        if self.portals:
-            old = self.portals.pop("", None)
-            if old is not None:
-                old.close()
-        send = self.connection.send
-        if not in_block and not planned.writes:
-            state = self._inline_state(self._fresh_reader(), values)
-            self._prefix = prefix
-            rows = planned.compiled.run_inline(state)
-            self._prefix = b""
-            reply = prefix + self._inline_reply(planned, state, rows, False, formats)
-            if self.sequences.unsettled:
-                self.tasks.start(self._commit_then(reply))
-                return True
-            send(reply)
+        return True
+
+    def _bind_error(self, error: SqlError, prepared: PreparedStatement, body: bytes) -> SqlError:
+        """An input function's error, with the parameter that it is about."""
+        return _in_bind(error, self._decoders(prepared, ()), messages.parse_bind(body).parameters, (), "")
+
+    def _end_statement(self, transaction: Transaction | None, reply: bytes) -> None:
+        """A statement outside of a block has run inline; the transaction, None if it only read, ends with it."""
+        if transaction is not None and transaction.must_propose:
+            self._reply = reply
+            self._propose(transaction)
+        elif self.sequences.unsettled:
+            self.tasks.start(self._commit_then(reply))
+        else:
+            self.connection.send(reply)
             if self.transaction is not None or self.settings.touched:
                 self._end_transaction(committed=True)
             elif self._idle_ms:
                 self._watch_idle()
-            return True
-        # Everything goes out in one piece; `failed` sends the prefix where an error takes the reply's place.
-        self._prefix = prefix
-        transaction = self.ensure_transaction()
-        state = self._inline_state(transaction, values)
-        self.check_writable(planned, transaction)
-        transaction.depend(planned.relations)
-        if self._contention.keys and planned.writes:
-            self._prefix = b""
-            send(prefix)
-            self.tasks.start(self._run_contended(planned, state, not in_block, formats, described=False))
-            return True
-        rows = planned.compiled.run_inline(state)
-        reply = prefix + self._inline_reply(planned, state, rows, False, formats)
-        if in_block:
-            self._prefix = b""
-            send(reply)
-            if self._idle_in_transaction_ms:
-                self._watch_idle()
-        else:
-            self._reply = reply
-            if transaction.must_propose:
-                self._propose(transaction)
-            else:
-                self.tasks.start(self._commit_then(reply))
-        return True
 
     def take_prefix(self) -> bytes:
         """What the client must be told before the error that has come instead of a segment's reply; asked once."""
         prefix, self._prefix = self._prefix, b""
         return prefix
-
-    def _read_segment(
-        self, prepared: PreparedStatement, reading: PreparedReading, parameters: list[bytes | None], described: bool
-    ) -> bool:
-        """A segment that reads, outside of a block, with everything at hand from the time before."""
-        self.current_sql = prepared.sql
-        self.context.begin_statement(False)
-        try:
-            values = [
-                None if data is None else decode(data)
-                for decode, data in zip(reading.decoders, parameters, strict=True)
-            ]
-        except SqlError as error:
-            raise _in_bind(error, reading.decoders, parameters, (), "") from None
-        if self.portals:
-            old = self.portals.pop("", None)
-            if old is not None:
-                old.close()
-        prefix = reading.described if described else messages.BIND_COMPLETE
-        self._prefix = prefix
-        rows = reading.run(self._inline_state(self._fresh_reader(), values))
-        self._prefix = b""
-        if rows:
-            reply = prefix + reading.encode(rows) + command_complete("SELECT", len(rows))
-        else:
-            reply = prefix + _SELECT_0
-        if self.sequences.unsettled:
-            self.tasks.start(self._commit_then(reply))
-            return True
-        self.connection.send(reply)
-        if self.transaction is not None or self.settings.touched:
-            self._end_transaction(committed=True)
-        elif self._idle_ms:
-            self._watch_idle()
-        return True
 
     def _decode(
         self, prepared: PreparedStatement, formats: Sequence[int], raw: list[bytes | None], portal: str = ""
@@ -840,9 +846,12 @@ class Session:
         self.check_writable(planned, transaction)
         transaction.depend(planned.relations)
         if self._contention.keys and planned.writes:
-            self.tasks.start(self._run_contended(planned, state, False, portal.formats, described=False))
-            return
-        rows = planned.compiled.run_inline(state)
+            rows = self._try_contended(planned.compiled.run_inline, state)
+            if rows is None:
+                self._wait_contended(planned, state, False, portal.formats, described=False)
+                return
+        else:
+            rows = planned.compiled.run_inline(state)
         reply = self._inline_reply(planned, state, rows, False, portal.formats)
         if in_block or not planned.writes:
             self.connection.send(reply)

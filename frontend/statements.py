@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from frontend.context import Context
     from frontend.sql.compiler.plan import CompiledPlan
     from frontend.sql.logical import BoundStatement, Column
-    from storage.catalog import Catalog
 
 PLANS_MAX = 2000
 
@@ -135,40 +134,6 @@ def parameter_decoders(types: Sequence[int], formats: Sequence[int], context: Co
     ]
 
 
-class PreparedReading:
-    """What running a prepared, bounded SELECT outside of a block takes, gathered once.
-
-    Attributes:
-        catalog, settings_version, result_formats: what it holds for; anything else is looked up anew.
-        count, decoders: of parameters in text form.
-        described: BindComplete and RowDescription.
-    """
-
-    __slots__ = (
-        "catalog", "count", "decoders", "described", "encode", "result_formats", "run", "settings_version",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        prepared: PreparedStatement,
-        planned: PlannedStatement,
-        result_formats: tuple[int, ...],
-        formats: tuple[int, ...],
-        decoders: list[Callable[[bytes], Any]],
-        encode: RowEncoder,
-        settings_version: int,
-        catalog: Catalog,
-    ) -> None:
-        self.catalog = catalog
-        self.settings_version = settings_version
-        self.result_formats = result_formats
-        self.count = len(prepared.parameters)
-        self.decoders = decoders
-        self.described = messages.BIND_COMPLETE + planned.description(formats)
-        self.encode = encode
-        self.run = planned.compiled.run_inline
-
-
 class PreparedStatement:
     """What Parse or PREPARE made: a name for a statement. The plan is looked up again whenever the catalog has moved.
 
@@ -182,7 +147,7 @@ class PreparedStatement:
     """
 
     __slots__ = (
-        "declared", "encoders", "from_sql", "name", "node", "parameters", "planned", "prepared_us", "reading", "sql", "validity",
+        "declared", "encoders", "from_sql", "name", "node", "parameters", "planned", "prepared_us", "sql", "validity",
     )  # fmt: skip
 
     def __init__(
@@ -204,7 +169,6 @@ class PreparedStatement:
         self.prepared_us = prepared_us
         self.from_sql = from_sql
         self.encoders: dict[Hashable, Any] = {}
-        self.reading: PreparedReading | None = None
 
 
 class LiftedPlan:

@@ -143,6 +143,7 @@ class EventLog:
         self._indexes: OrderedDict[int, _Index] = OrderedDict()
         self._active_index = _Index()
         self._dirty = False
+        self._behind: list[tuple[int, list[Event]]] = []
         self._appends = 0
         self.position = 0
         self.commit_ts = 0
@@ -154,6 +155,18 @@ class EventLog:
         self._open()
 
     # ---- appending --------------------------------------------------------------------------------------------------
+
+    def append_later(self, raft_index: int, events: list[Event]) -> None:
+        """Append the events of one Raft entry at the next `write_behind`, or before anything is read.
+
+        The Raft log has them durably, so nobody need wait for this to be told that a transaction is committed."""
+        self._behind.append((raft_index, events))
+
+    def write_behind(self) -> None:
+        """Append what waits for it."""
+        behind, self._behind = self._behind, []
+        for raft_index, events in behind:
+            self.append(raft_index, events)
 
     def append(self, raft_index: int, events: list[Event]) -> None:
         """Append the events of one Raft entry and set their hashes. Durable only after `synchronize`."""
@@ -187,6 +200,7 @@ class EventLog:
 
     def append_part(self, raft_index: int, event: Event, packed: bytes) -> None:
         """Append one part of a large event; `packed` is its writes, encoded. Sets the part's hashes."""
+        self.write_behind()
         if event.position != self.position + 1 or event.part != self._open_part:
             raise NodeFatal(f"event log: part {event.part} of position {event.position} is not the next one")
         body = encode_event_body(
@@ -218,6 +232,8 @@ class EventLog:
 
     def reserve(self, size: int) -> bool:
         """Make sure that records of `size` bytes in all can be appended; False if the disk is full."""
+        if self._behind:
+            self.write_behind()
         active = self._segments[-1]
         if active.end + size <= active.size:
             return True
@@ -251,7 +267,8 @@ class EventLog:
         return raft_index
 
     def close(self) -> None:
-        """Synchronize and close."""
+        """Write, synchronize and close."""
+        self.write_behind()
         self.synchronize()
         self.abandon()
 
@@ -274,6 +291,7 @@ class EventLog:
         Raises:
             IndexError: the position is not retained.
         """
+        self.write_behind()
         if position < self.first_position:
             raise IndexError(f"position {position} is not retained; the oldest is {self.first_position}")
         last = self.position
@@ -302,6 +320,7 @@ class EventLog:
         Raises:
             IndexError: the position is not retained.
         """
+        self.write_behind()
         if position < self.first_position:
             raise IndexError(f"position {position} is not retained; the oldest is {self.first_position}")
         place = max(
@@ -325,6 +344,7 @@ class EventLog:
         Raises:
             CorruptData: it does not: nothing was appended.
         """
+        self.write_behind()
         record = Record(0, kind, 0, raft_index, self.position + 1, payload)
         events: list[Event] = []
         previous = self._part_hash
@@ -355,6 +375,7 @@ class EventLog:
 
     def history(self, after_ts: int, through_ts: int) -> Iterator[Event]:
         """Events with after_ts < commit_ts <= through_ts, in order: the adjudicator's recall."""
+        self.write_behind()
         place = max(0, bisect_right([s.header.previous_ts for s in self._segments], after_ts) - 1)
         while place and self._segments[place].header.open_part:
             place -= 1
@@ -375,6 +396,7 @@ class EventLog:
         Raises:
             CorruptData: naming file, offset and what is wrong.
         """
+        self.write_behind()
         head = self._segments[0].header
         previous, position, commit_ts, part = head.previous_hash, head.next_position - 1, head.previous_ts, 0
         for segment in self._segments:

@@ -367,6 +367,7 @@ class Participant(ABC):
         """Get by a feed what the Raft log of the others has no more."""
         if self._catching_up or not self._running or self._large is not None:
             return  # the leader says it again
+        self._events.write_behind()
         self._catching_up = True
         self._joins = joins
         self._catch_up_task = self._spawn(self._catching())

@@ -10,7 +10,7 @@ entries of its own, everything that it wants sent waits for the next synchroniza
 is proposed collects into the next block: group commit, without any timer. The chain is written as callbacks, not as a
 coroutine, because it is on the path of every commit; when nothing is to do it rests and costs nothing.
 
-Applying is: adjudicate → event log → subscribers (views) → verdicts. It takes only entries that are committed and
+Applying is: adjudicate → subscribers (views) → verdicts → event log (the Raft log has it durably already). It takes only entries that are committed and
 durable here, and overlaps with the synchronization of the next block, so that the core and the disk work at the same
 time. Apply never raises: what a proposal may cause is a verdict; anything else is NodeFatal and stops the replica.
 
@@ -123,6 +123,7 @@ class Replica(Participant):
         self._synchronizing = False
         self._synchronization_ended: asyncio.Future[None] | None = None
         self._scheduled = False
+        self._writing_behind = False
         self._running = False
         self._draining = False
         self._large: tuple[Iterator[None], list[Callback | None], Verdict] | None = None
@@ -650,11 +651,23 @@ class Replica(Participant):
                 self.clock.observe(machine.frontier.commit_ts)
                 for callback, verdict in zip(callbacks, verdicts, strict=False):
                     self._answer((callback,), verdict)
+                if not self._writing_behind:
+                    self._writing_behind = True
+                    self._loop.call_soon(self._write_behind)
                 if self._forwarder.undecided:
                     for proposal, verdict in zip(content.proposals, verdicts, strict=True):
                         self._answer(self._forwarder.take(proposal.txid), verdict)
         elif entry[0] == EntryKind.MEMBERSHIP:
             self._membership_applied(index)
+
+    def _write_behind(self) -> None:
+        """The event log is written when the verdicts are out."""
+        self._writing_behind = False
+        if not self.failed.done():
+            try:
+                self._events.write_behind()
+            except BaseException as error:
+                self._fail(error)
 
     def _answer(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
         """A caller's exception is the caller's: nothing here depends on it."""
@@ -705,6 +718,7 @@ class Replica(Participant):
 
     async def _housekeeping(self) -> None:
         try:
+            self._events.write_behind()
             await self._keeper.run(lambda: self._running)
             self._settle()
         except asyncio.CancelledError:

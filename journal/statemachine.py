@@ -1,6 +1,6 @@
 """The state machine: committed Raft entries in, events and verdicts out.
 
-    entry ─▶ adjudicate ─▶ event log ─▶ subscribers (views, streams) ─▶ verdicts to the replica, which answers
+    entry ─▶ adjudicate ─▶ subscribers (views, streams) ─▶ verdicts to the replica, which answers ┄▶ event log, behind
 
 Everything here is a function of the log: what is applied, in which order, is all that decides, on every replica alike.
 Nothing here raises for anything that a proposal may say; what does raise stops the node.
@@ -79,7 +79,7 @@ class StateMachine:
                     )
                 )
         if events:
-            self._events.append(index, events)
+            self._events.append_later(index, events)
             self._publish(events)
         if len(self.staging):
             self.expire()

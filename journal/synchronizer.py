@@ -2,13 +2,12 @@
 
 The driver starts a synchronization and goes on with other work; exactly one may be in flight. Two ways to do it:
 
-- `KernelSynchronizer` asks the kernel (Linux AIO, IOCB_CMD_FDSYNC, since 4.18) and learns of the end through an eventfd
-  in the loop. No thread is involved, and that is the point: a thread needs the GIL to start the call and again to
-  report its end, and a busy loop thread keeps the GIL for up to 5 ms (sys.getswitchinterval) each time. Measured on the
-  idle loop: 10 µs of this process's CPU for each synchronization, against 55 µs with a thread and 100–140 µs with
-  run_in_executor; the time until the end is the same.
-- `ThreadSynchronizer` is a dedicated thread fed through a SimpleQueue: the fallback where the kernel or a sandbox does
-  not offer the former, and better where all cores are busy. `AdaptiveSynchronizer` finds out which is the case.
+- `KernelSynchronizer` asks the kernel (io_uring, Linux 5.6 and later) and learns of the end through an eventfd in the loop. The
+  kernel's own worker waits for the disk. It needs no GIL, and that is the point: a thread of ours needs it to start the call and
+  again to report its end, each time against a busy loop thread, which keeps it for up to 5 ms (sys.getswitchinterval) and pays
+  for giving it away.
+- `ThreadSynchronizer` is a dedicated thread fed through a SimpleQueue: the fallback where the kernel or a sandbox does not offer
+  the former (containers often forbid io_uring).
 
 A simulated disk has no descriptor; `InlineSynchronizer` synchronizes at once and reports in the next turn of the loop.
 """
@@ -17,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import mmap
 import os
 import platform
 import queue
@@ -97,54 +97,99 @@ class ThreadSynchronizer:
                 return  # the loop is closed: nobody waits any more
 
 
-# struct iocb and struct io_event of linux/aio_abi.h (little-endian machines).
-_IOCB = struct.Struct("<QIIHhIQQqQII")
-_IO_EVENT = struct.Struct("<QQqq")
-_IOCB_CMD_FDSYNC = 3
-_IOCB_FLAG_RESFD = 1
-_CALLS_OF_MACHINE = {"x86_64": (206, 207, 208, 209), "aarch64": (0, 1, 4, 2)}
-"""Numbers of io_setup, io_destroy, io_getevents, io_submit."""
+# linux/io_uring.h, little-endian machines with the generic system call numbers (all but alpha have these).
+_SETUP, _ENTER, _REGISTER = 425, 426, 427
+_MACHINES = frozenset({"x86_64", "aarch64"})
+_REGISTER_EVENTFD = 4
+_OFFSET_SQ_RING, _OFFSET_SQES = 0, 0x10000000
+_FEATURE_SINGLE_MMAP = 1
+_OP_FSYNC = 3
+_FSYNC_DATASYNC = 1
+_PARAMETERS = struct.Struct("<10I 8I Q 8I Q")
+"""struct io_uring_params: ten words, then the offsets of the submission and of the completion ring."""
+_SUBMISSION = struct.Struct("<BBHiQQIIQQQQ")
+"""struct io_uring_sqe: opcode, flags, ioprio, fd, off, addr, len, fsync_flags, user_data, and what is not used here."""
+_COMPLETION = struct.Struct("<QiI")
+_WORD = struct.Struct("<I")
 
 
 class KernelSynchronizer:
-    """Linux AIO.
+    """io_uring with one entry.
+
+    Nothing here needs a memory barrier of its own: the kernel reads the submission within our system call, and we read the
+    completion after the one that reads the eventfd.
 
     Raises:
-        OSError: the kernel does not offer it.
+        OSError: the kernel does not offer it, or does not let us.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        calls = _CALLS_OF_MACHINE.get(platform.machine())
-        if calls is None or platform.system() != "Linux":
-            raise OSError("asynchronous fdatasync is not known on this machine")
+        if platform.system() != "Linux" or platform.machine() not in _MACHINES:
+            raise OSError("io_uring is not known on this machine")
         self._loop = loop
-        library = ctypes.CDLL(None, use_errno=True)
-        self._call = library.syscall
+        self._call = ctypes.CDLL(None, use_errno=True).syscall
         self._call.restype = ctypes.c_long
-        setup, destroy, getevents, submit = calls
-        context = ctypes.c_ulong(0)
-        self._check(self._call(ctypes.c_long(setup), ctypes.c_uint(1), ctypes.byref(context)))
-        self._block = ctypes.create_string_buffer(_IOCB.size)
-        self._blocks = (ctypes.c_void_p * 1)(ctypes.addressof(self._block))
-        self._event = ctypes.create_string_buffer(_IO_EVENT.size)
-        one = ctypes.c_long(1)
-        self._destroy_arguments = (ctypes.c_long(destroy), context)
-        self._submit_arguments = (ctypes.c_long(submit), context, one, self._blocks)
-        self._collect_arguments = (ctypes.c_long(getevents), context, one, one, self._event, None)
+        parameters = ctypes.create_string_buffer(_PARAMETERS.size)
+        self._ring = self._check(self._call(ctypes.c_long(_SETUP), ctypes.c_uint(1), parameters))
+        self._signal = -1
+        try:
+            self._map(_PARAMETERS.unpack(parameters.raw))
+            self._signal = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            signal = ctypes.c_int(self._signal)
+            ring = ctypes.c_int(self._ring)
+            self._check(
+                self._call(
+                    ctypes.c_long(_REGISTER),
+                    ring,
+                    ctypes.c_uint(_REGISTER_EVENTFD),
+                    ctypes.byref(signal),
+                    ctypes.c_uint(1),
+                )
+            )
+        except BaseException:
+            os.close(self._ring)
+            if self._signal >= 0:
+                os.close(self._signal)
+            raise
+        one, none = ctypes.c_uint(1), ctypes.c_uint(0)
+        self._enter_arguments = (ctypes.c_long(_ENTER), ring, one, none, none, None, ctypes.c_size_t(0))
         self._done: Done | None = None
-        self._signal = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         loop.add_reader(self._signal, self._ended)
+
+    def _map(self, parameters: tuple[int, ...]) -> None:
+        submission_entries, completion_entries, features = parameters[0], parameters[1], parameters[5]
+        if not features & _FEATURE_SINGLE_MMAP:
+            raise OSError("this kernel's io_uring is too old")
+        submission, completion = parameters[10:18], parameters[19:27]
+        _, self._tail, mask, _, _, _, array, _ = submission
+        self._completion_head, _, completion_mask, _, _, self._completions, _, _ = completion
+        ring_bytes = max(array + 4 * submission_entries, self._completions + _COMPLETION.size * completion_entries)
+        self._rings = mmap.mmap(self._ring, ring_bytes, flags=mmap.MAP_SHARED, offset=_OFFSET_SQ_RING)
+        self._entries = mmap.mmap(
+            self._ring, _SUBMISSION.size * submission_entries, flags=mmap.MAP_SHARED, offset=_OFFSET_SQES
+        )
+        self._mask = self._word(mask)
+        self._completion_mask = self._word(completion_mask)
+        for place in range(submission_entries):
+            _WORD.pack_into(self._rings, array + 4 * place, place)
+
+    def _word(self, offset: int) -> int:
+        return int(_WORD.unpack_from(self._rings, offset)[0])
 
     def start(self, file: DiskFile, done: Done) -> None:
         """Submit it."""
         if self._done is not None:
             raise RuntimeError("a synchronization is in flight")
-        _IOCB.pack_into(
-            self._block, 0, 0, 0, 0, _IOCB_CMD_FDSYNC, 0, file.fileno(), 0, 0, 0, 0, _IOCB_FLAG_RESFD, self._signal
+        tail = self._word(self._tail)
+        place = (tail & self._mask) * _SUBMISSION.size
+        _SUBMISSION.pack_into(
+            self._entries, place, _OP_FSYNC, 0, 0, file.fileno(), 0, 0, 0, _FSYNC_DATASYNC, 0, 0, 0, 0
         )
+        _WORD.pack_into(self._rings, self._tail, tail + 1 & 0xFFFFFFFF)
         try:
-            self._check(self._call(*self._submit_arguments))
+            self._check(self._call(*self._enter_arguments))
         except OSError as error:
+            _WORD.pack_into(self._rings, self._tail, tail)
             self._loop.call_soon(done, error)
             return
         self._done = done
@@ -152,83 +197,30 @@ class KernelSynchronizer:
     def close(self) -> None:
         """Give everything back."""
         self._loop.remove_reader(self._signal)
+        self._entries.close()
+        self._rings.close()
+        os.close(self._ring)
         os.close(self._signal)
-        self._call(*self._destroy_arguments)
 
     def _ended(self) -> None:
         try:
             os.eventfd_read(self._signal)
         except BlockingIOError:
             return
-        self._check(self._call(*self._collect_arguments))
-        result = _IO_EVENT.unpack(self._event.raw)[2]
+        head = self._word(self._completion_head)
+        place = self._completions + (head & self._completion_mask) * _COMPLETION.size
+        result = int(_COMPLETION.unpack_from(self._rings, place)[1])
+        _WORD.pack_into(self._rings, self._completion_head, head + 1 & 0xFFFFFFFF)
         done, self._done = self._done, None
         if done is not None:
             done(OSError(-result, os.strerror(-result)) if result < 0 else None)
 
     @staticmethod
-    def _check(result: int) -> None:
+    def _check(result: int) -> int:
         if result < 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
-
-
-class AdaptiveSynchronizer:
-    """The kernel's way while it is quick, the thread's while it is not.
-
-    The kernel does the work on the very core that asked. Where more processes want to run than there are cores, it waits
-    there for its turn (4 ms, measured), while a thread would move to another core. So: after `_SLOW_MAX` slow ones among
-    few, a thread does the next `_THREAD_TURNS`, then the kernel gets another chance.
-    """
-
-    _SLOW_SECONDS = 0.0015
-    _SLOW_MAX = 3
-    _PROBE_TURNS = 16
-    _THREAD_TURNS = 4000
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, kernel: Synchronizer, make_thread: Callable[[], Synchronizer]
-    ) -> None:
-        self._time = loop.time
-        self._kernel = kernel
-        self._make_thread = make_thread
-        self._thread: Synchronizer | None = None
-        self._with_thread = 0
-        self._probed = 0
-        self._slow = 0
-        self._started = 0.0
-        self._waiting: Done | None = None
-
-    def start(self, file: DiskFile, done: Done) -> None:
-        """By whichever is in favour."""
-        if self._with_thread:
-            self._with_thread -= 1
-            if self._thread is None:
-                self._thread = self._make_thread()
-            self._thread.start(file, done)
-            return
-        self._waiting = done
-        self._started = self._time()
-        self._kernel.start(file, self._ended)
-
-    def close(self) -> None:
-        """Close both."""
-        self._kernel.close()
-        if self._thread is not None:
-            self._thread.close()
-
-    def _ended(self, error: OSError | None) -> None:
-        if self._time() - self._started > self._SLOW_SECONDS:
-            self._slow += 1
-            if self._slow >= self._SLOW_MAX:
-                self._with_thread = self._THREAD_TURNS
-                self._slow = self._probed = 0
-        self._probed += 1
-        if self._probed >= self._PROBE_TURNS:
-            self._slow = self._probed = 0
-        done, self._waiting = self._waiting, None
-        if done is not None:
-            done(error)
+        return result
 
 
 def synchronizer_for(loop: asyncio.AbstractEventLoop, file: DiskFile) -> Synchronizer:
@@ -236,6 +228,6 @@ def synchronizer_for(loop: asyncio.AbstractEventLoop, file: DiskFile) -> Synchro
     if file.fileno() < 0:
         return InlineSynchronizer(loop)
     try:
-        return AdaptiveSynchronizer(loop, KernelSynchronizer(loop), lambda: ThreadSynchronizer(loop))
+        return KernelSynchronizer(loop)
     except OSError:
         return ThreadSynchronizer(loop)

@@ -106,14 +106,15 @@ class View:
     def __init__(self, path: Path, *, cache_bytes: int = 64 << 20, write_buffer_bytes: int = 16 << 20) -> None:
         self.path = path
         try:
-            self.database: Any = Rdict(str(path), _options(cache_bytes, write_buffer_bytes))
+            options = _options(cache_bytes, write_buffer_bytes)
+            # Without the second mention an existing database is opened with the options in its own file, and a cache of 8 MiB.
+            self.database: Any = Rdict(str(path), options, column_families={"default": options})
         except Exception as error:
             raise CorruptData(f"view {path} cannot be opened: {error}") from error
         write_options: Any = WriteOptions()
         write_options.disable_wal = True
         self.database.set_write_options(write_options)
         self._write = self.database.write
-        self.store = VersionedStore(self.database)
         self._events_since_flush = 0
         try:
             stored = self.database.get(META_KEY)
@@ -126,6 +127,7 @@ class View:
             self.database.close()
             raise CorruptData(f"view {path}: {error}") from error
         self.snapshot = self.frontier.commit_ts
+        self.store = VersionedStore(self.database, self.snapshot)
 
     @classmethod
     def discard(cls, path: Path) -> None:
@@ -146,13 +148,13 @@ class View:
 
         Events at or below the frontier are skipped, so a feed may overlap. Raises CorruptData on a gap.
         """
+        position, commit_ts, _ = self.frontier
+        if events and events[0].position <= position:
+            events = [event for event in events if event.position > position]
         batch = WriteBatch(raw_mode=True)
         put = batch.put
-        position, commit_ts, _ = self.frontier
         changed_catalog: list[Event] = []
         for event in events:
-            if event.position <= position:
-                continue
             if event.position != position + 1:
                 raise CorruptData(f"view {self.path} is at position {position} and was given event {event.position}")
             suffix = _U64.pack(_MAXIMUM - event.commit_ts)
@@ -178,7 +180,7 @@ class View:
             self._write(batch)
         except Exception as error:
             raise failure(self.path, error) from error
-        self.store.written()
+        self.store.applied(events)
         if changed_catalog:
             self.catalog = catalog
         if moved:
@@ -266,7 +268,7 @@ class View:
             raise damage(self.database, DROPPED_PREFIX)
         if done:
             self._write(batch)
-            self.store.written()
+            self.store.release()
         return done
 
     def _collect_key(self, key: bytes, superseded_at: int, batch: WriteBatch) -> None:
@@ -313,7 +315,7 @@ class View:
 
     def close(self) -> None:
         """Flush and close."""
-        self.store.written()
+        self.store.release()
         try:
             self.flush()
         finally:

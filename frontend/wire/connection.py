@@ -1,6 +1,6 @@
 """One authenticated client: finds the messages in what arrives, and gives them to its session, one at a time.
 
-    data_received ─▶ buffer ─▶ _dispatch: one session method per message ─▶ output ─▶ one write per batch
+    data_received ─▶ buffer ─▶ _dispatch: one session method per message ─▶ output ─▶ one write per batch (output.py)
 
 Order and completeness are kept by three small pieces of state:
 
@@ -33,6 +33,7 @@ from frontend.errors import SqlError
 from frontend.wire import messages
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.limits import PROTOCOL_MESSAGE_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX, WireLimits
+from frontend.wire.output import SharedOutput
 from frontend.wire.polling import BusyPoll
 from frontend.wire.session_contract import Session, SessionFactory, Startup
 from frontend.wire.tls import TlsChannel
@@ -72,6 +73,7 @@ assert (len(_DESCRIBE_EXECUTE_SYNC), len(_EXECUTE_SYNC)) == (22, 15)
 
 HEADER_BYTES: Final = 5
 _HEADER = Struct("!BI").unpack_from
+_LENGTH = Struct("!I").unpack_from
 _READY = messages.READY_FOR_QUERY
 
 # Message types by their byte, and the longest that PostgreSQL lets each be.
@@ -96,6 +98,7 @@ class PostgresConnection(asyncio.Protocol):
         secret: the cancel key's second half.
         registry: where the cancel key is entered.
         lost: called once when the connection is gone.
+        shared_output: writes what is ready, for all connections of the loop.
         poll: keeps the loop awake for a moment after each batch of messages.
     """
 
@@ -119,6 +122,7 @@ class PostgresConnection(asyncio.Protocol):
         "_reading_paused",
         "_registry",
         "_secret",
+        "_shared_output",
         "_transport",
         "batches",
         "loop",
@@ -136,6 +140,7 @@ class PostgresConnection(asyncio.Protocol):
         limits: WireLimits,
         channel: TlsChannel | None,
         lost: Callable[[PostgresConnection], None],
+        shared_output: SharedOutput,
         poll: BusyPoll | None = None,
     ) -> None:
         self.startup = startup
@@ -150,6 +155,7 @@ class PostgresConnection(asyncio.Protocol):
         self._channel = channel
         self._lost = lost
         self._poll = poll
+        self._shared_output = shared_output
         self._held = 0
         self._mode = NORMAL
         self._command = NO_COMMAND
@@ -276,11 +282,41 @@ class PostgresConnection(asyncio.Protocol):
             if self._buffered < self._needed:
                 return
             self._join()
+        elif data[0] == _B and not self._held and not self._mode and self._run_segment(data):
+            return
         else:
             self._buffer = data
         self._dispatch()
         if self._output:
-            self.flush()
+            self._shared_output.add(self)
+
+    def _run_segment(self, data: bytes) -> bool:
+        """Exactly one segment and nothing else: what `_dispatch` does with it, without a loop. False: let `_dispatch` look."""
+        size = len(data)
+        if not data.endswith(_EXECUTE_SYNC):
+            return False
+        end = 1 + _LENGTH(data, 1)[0]
+        described = end == size - 22 and data.endswith(_DESCRIBE_EXECUTE_SYNC)
+        if not described and end != size - 15:
+            return False
+        session = cast(Session, self.session)
+        self._command = SYNC
+        self._dispatching = True
+        try:
+            if not session.run_segment(data[5:end], described):
+                return False
+            if not self._held:
+                self._output.append(_READY[session.transaction_status])
+            else:
+                self._settle()
+        except Exception as error:
+            self._fail(error)
+            self._settle()
+        finally:
+            self._dispatching = False
+        if self._output:
+            self._shared_output.add(self)
+        return True
 
     def eof_received(self) -> bool:
         """The client sends no more. What it sent is still handled (it may have pipelined a COMMIT and left)."""
@@ -357,7 +393,8 @@ class PostgresConnection(asyncio.Protocol):
                 elif self._reading_paused:
                     self._reading_paused = False
                     self._transport.resume_reading()
-        self.flush()
+        if self._output:
+            self._shared_output.add(self)
 
     def _dispatch(self) -> None:
         """Handle the whole messages in the buffer until something holds us."""
@@ -404,18 +441,16 @@ class PostgresConnection(asyncio.Protocol):
                         if (tail == 22 and data.endswith(_DESCRIBE_EXECUTE_SYNC)) or (
                             tail == 15 and data.endswith(_EXECUTE_SYNC)
                         ):
-                            plain = messages.parse_plain_bind(data[start:end])
-                            if plain is not None:
-                                # The whole segment is here: one call instead of four. Its end is a Sync's.
-                                self._command = SYNC
-                                position = size
-                                if session.run_segment(*plain, tail == 22):
-                                    if not self._held and not self._mode:
-                                        output.append(_READY[session.transaction_status])
-                                        continue
-                                    self._settle()
+                            # The whole segment is here: one call instead of four. Its end is a Sync's.
+                            self._command = SYNC
+                            position = size
+                            if session.run_segment(data[start:end], tail == 22):
+                                if not self._held and not self._mode:
+                                    output.append(_READY[session.transaction_status])
                                     continue
-                                position = end
+                                self._settle()
+                                continue
+                            position = end
                         self._command = EXTENDED
                         session.bind(*messages.parse_bind(data[start:end]))
                         continue

@@ -21,6 +21,7 @@ from frontend.wire.authentication import (
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.connection import PostgresConnection, admin_shutdown
 from frontend.wire.limits import WireLimits
+from frontend.wire.output import SharedOutput
 from frontend.wire.polling import BusyPoll
 from frontend.wire.session_contract import SessionFactory, Startup
 from frontend.wire.startup import ClientStart
@@ -71,6 +72,7 @@ class Listener:
         self._password_check = password_check
         self._busy_poll_seconds = busy_poll_seconds
         self._poll: BusyPoll | None = None
+        self._shared_output: SharedOutput | None = None
         self._starting: set[ClientStart] = set()
         self._servers: list[asyncio.Server] = []
         self._all_left = asyncio.Event()
@@ -146,8 +148,11 @@ class Listener:
     ) -> None:
         """Give an authenticated client its connection and session."""
         process_id, secret = self.registry.allocate()
-        if self._busy_poll_seconds and self._poll is None:
-            self._poll = BusyPoll(asyncio.get_running_loop(), self._busy_poll_seconds)
+        if self._shared_output is None:
+            loop = asyncio.get_running_loop()
+            self._shared_output = SharedOutput(loop)
+            if self._busy_poll_seconds:
+                self._poll = BusyPoll(loop, self._busy_poll_seconds)
         connection = PostgresConnection(
             transport,
             replace(startup, process_id=process_id),
@@ -156,6 +161,7 @@ class Listener:
             self.limits,
             channel,
             self._lost,
+            self._shared_output,
             self._poll,
         )
         self.connections.add(connection)

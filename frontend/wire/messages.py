@@ -170,44 +170,19 @@ def parse_bind(body: bytes) -> Bind:
     return Bind(portal, statement, parameter_formats, parameters, result_formats)
 
 
-_TWO_UINT16 = Struct("!HH").unpack_from
-_USUAL_RESULT_FORMATS: dict[bytes, tuple[int, ...]] = {
+def bind_head(body: bytes) -> bytes | None:
+    """What is the same in every Bind of one statement that libpq sends: unnamed portal, statement, no parameter formats, number
+    of parameters. None for any other Bind."""
+    end = body.find(0, 1) + 5
+    return body[:end] if body[:1] == b"\0" and end > 4 and body[end - 4 : end - 2] == b"\0\0" else None
+
+
+USUAL_RESULT_FORMATS: dict[bytes, tuple[int, ...]] = {
     b"\0\0": (),
     b"\0\1\0\0": (0,),
     b"\0\1\0\1": (1,),
 }
-
-
-def parse_plain_bind(body: bytes) -> tuple[str, list[bytes | None], tuple[int, ...]] | None:
-    """(statement, parameters, result formats) of the Bind that libpq sends: unnamed portal, parameters in text form.
-
-    None for every other one, malformed ones included: those are `parse_bind`'s. HOT: half of its cost.
-    """
-    if body[:1] != b"\0":
-        return None
-    end = body.find(0, 1)
-    try:
-        formats, count = _TWO_UINT16(body, end + 1)
-        if formats or end < 0:
-            return None
-        position = end + 5
-        parameters: list[bytes | None] = []
-        for _ in range(count):
-            (length,) = _INT32.unpack_from(body, position)
-            position += 4
-            if length >= 0:
-                stop = position + length
-                parameters.append(body[position:stop])
-                position = stop
-            elif length == -1:
-                parameters.append(None)
-            else:
-                return None
-        statement = body[1:end].decode()
-    except (StructError, UnicodeDecodeError):
-        return None
-    result_formats = _USUAL_RESULT_FORMATS.get(body[position:])
-    return None if result_formats is None else (statement, parameters, result_formats)
+"""The end of a Bind, as sent, and what it means."""
 
 
 def parse_target(body: bytes, message: Literal["DESCRIBE", "CLOSE"]) -> tuple[str, str]:

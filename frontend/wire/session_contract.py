@@ -145,11 +145,9 @@ class Session(Protocol):
         parameter formats has been checked against the parameters. Other codes than 0 and 1 are the session's to refuse
         (22023 `unsupported format code: n`). Sends BindComplete."""
 
-    def run_segment(
-        self, statement: str, parameters: list[bytes | None], result_formats: tuple[int, ...], described: bool
-    ) -> bool:
-        """Bind of the unnamed portal with parameters in text form, [Describe,] Execute without a row limit and Sync at
-        once: exactly what `bind`, `describe_portal` (where `described`), `execute` and `sync` would do together.
+    def run_segment(self, body: bytes, described: bool) -> bool:
+        """Bind (its body as received), [Describe of the unnamed portal,] Execute of it without a row limit, and Sync at once:
+        exactly what `bind`, `describe_portal` (where `described`), `execute` and `sync` would do together.
 
         Returns False, having done nothing, where the session wants the messages one by one. May suspend; an error ends the
         segment, as it would have up to the Sync that has already been taken.

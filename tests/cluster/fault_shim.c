@@ -1,5 +1,5 @@
 /* LD_PRELOAD: fdatasync and fsync of files whose path contains $FAULT_PATH fail with EIO once the file $FAULT_TRIGGER exists.
-   Linux AIO is refused, so that every synchronization comes this way. */
+   io_uring is refused, so that every synchronization comes this way. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -38,7 +38,7 @@ long syscall(long number, ...) {
     long a = va_arg(list, long), b = va_arg(list, long), c = va_arg(list, long);
     long d = va_arg(list, long), e = va_arg(list, long), f = va_arg(list, long);
     va_end(list);
-    if (number == SYS_io_setup) { errno = ENOSYS; return -1; }
+    if (number == SYS_io_uring_setup) { errno = ENOSYS; return -1; }
     static long (*real)(long, ...);
     if (!real) real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
     return real(number, a, b, c, d, e, f);

@@ -1,6 +1,6 @@
 """Synchronizers: each reports the end once, in the loop, with the error if there was one.
 
-Method: the real ones on real files; the adaptive one with synchronizers of a known speed.
+Method: the real ones on real files.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ import uvloop
 from journal.environment import SystemDisk
 from journal.simulated import SimulatedDisk
 from journal.synchronizer import (
-    AdaptiveSynchronizer,
-    Done,
     InlineSynchronizer,
     KernelSynchronizer,
     Synchronizer,
@@ -66,40 +64,5 @@ def test_on_a_simulated_file() -> None:
         error = await synchronize(synchronizer, file)
         assert error is not None
         assert error.errno == errno.EIO
-
-    asyncio.run(work())
-
-
-class Paced:
-    """Takes as long as it is told to."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.count = 0
-        self.closed = False
-
-    def start(self, file: object, done: Done) -> None:
-        self.count += 1
-        asyncio.get_running_loop().call_later(self.seconds, done, None)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def test_a_slow_kernel_loses_favour_and_gets_another_chance() -> None:
-    async def work() -> None:
-        kernel, thread = Paced(0.003), Paced(0.0)
-        adaptive = AdaptiveSynchronizer(asyncio.get_running_loop(), kernel, lambda: thread)
-        adaptive._THREAD_TURNS = 10  # type: ignore[misc]
-        for _ in range(13):
-            await synchronize(adaptive, None)
-        assert (kernel.count, thread.count) == (3, 10)
-        kernel.seconds = 0.0
-        for _ in range(20):
-            await synchronize(adaptive, None)
-        assert (kernel.count, thread.count) == (23, 10)
-        adaptive.close()
-        assert kernel.closed
-        assert thread.closed
 
     asyncio.run(work())

@@ -198,9 +198,7 @@ class TrivialSession:
         self.portals.pop(name, None)
         self.connection.send(messages.CLOSE_COMPLETE)
 
-    def run_segment(
-        self, statement: str, parameters: list[bytes | None], result_formats: tuple[int, ...], described: bool
-    ) -> bool:
+    def run_segment(self, body: bytes, described: bool) -> bool:
         return False
 
     def take_prefix(self) -> bytes:
