@@ -586,7 +586,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             return
         ordered = False
         log = self._log
-        if not log.dirty:
+        if self._peers.nodes and not log.dirty:
             # Nothing that waits to be sent is ahead of the disk; what follows will be.
             self._peers.release()
         term = self.raftCurrentTerm

@@ -257,12 +257,12 @@ class Replica(Participant):
         The proposal and its lists belong to the journal from now on: they become the event. Larger ones than one entry
         are cut into fragments."""
         data = encode_proposal(proposal)
-        if not self._consensus.is_leader and self._running and not self._draining:
-            self._propose_elsewhere(data, proposal, callback)
-            return
         refusal = self._refusal()
         if refusal is not None:
-            self._loop.call_soon(callback, refusal)
+            if self._running and not self._draining and not self._consensus.is_leader:
+                self._propose_elsewhere(data, proposal, callback)
+            else:
+                self._loop.call_soon(callback, refusal)
             return
         if len(data) > self._settings.entry_bytes_max:
             self._spawn(self._propose_in_fragments(proposal, callback))
