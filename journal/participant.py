@@ -69,7 +69,7 @@ class Participant(ABC):
     _waiting_bytes: int
     _ordered: dict[int, Ordered]
     _applied: int
-    _large: tuple[Iterator[None], list[Callback | None], Verdict] | None
+    _large: tuple[Iterator[None], list[Callback | None], Verdict, int] | None
     _running: bool
 
     def __init__(self, settings: ReplicaSettings, peers: list[Peer]) -> None:

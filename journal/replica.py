@@ -126,7 +126,7 @@ class Replica(Participant):
         self._writing_behind = False
         self._running = False
         self._draining = False
-        self._large: tuple[Iterator[None], list[Callback | None], Verdict] | None = None
+        self._large: tuple[Iterator[None], list[Callback | None], Verdict, int] | None = None
         self._parts = 0
         self._timer: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -639,12 +639,11 @@ class Replica(Participant):
                 machine.abandon(content.abandoned)
             if len(content.proposals) == 1 and content.proposals[0].fragments:
                 verdict, parts = machine.conclude(index, content.timestamp, content.proposals[0])
-                if self._forwarder.undecided:
-                    callbacks = [*callbacks, *self._forwarder.take(content.proposals[0].txid)]
+                txid = content.proposals[0].txid
                 if parts is None:
-                    self._answer(callbacks, verdict)
+                    self._answer([*callbacks, *self._forwarder.take(txid)], verdict)
                 else:
-                    self._large = (parts, callbacks, verdict)
+                    self._large = (parts, callbacks, verdict, txid)
                     self._continue_large()
             elif content.proposals:
                 verdicts = machine.apply(index, content.timestamp, content.proposals)
@@ -691,7 +690,7 @@ class Replica(Participant):
         """Publish one part of a large event, then let others have the loop."""
         if not self._running or self._large is None:
             return
-        parts, callbacks, verdict = self._large
+        parts, callbacks, verdict, txid = self._large
         try:
             if next(parts, self) is None:
                 self._parts += 1
@@ -703,7 +702,7 @@ class Replica(Participant):
             self._applied += 1
             self._ordered.pop(self._applied, None)
             self.clock.observe(verdict.commit_ts)
-            self._answer(callbacks, verdict)
+            self._answer([*callbacks, *self._forwarder.take(txid)], verdict)
             if not self._alone:
                 self._progressed()
             self._apply()
