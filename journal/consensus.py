@@ -274,10 +274,11 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         return 0 if node is None else int(self._SyncObj__raftMatchIndex.get(node, 0))
 
     def is_near(self, name: str) -> bool:
-        """Leader only: whether a peer acknowledged a heartbeat lately, and has nearly everything."""
+        """Leader only: whether a peer acknowledged a heartbeat lately, and its log agrees and has nearly everything."""
         heard = self._peers.acknowledged.get(name, -1e9)
         recent = self._clock.monotonic() - heard < 3 * self._timing.heartbeat + 0.2
-        return recent and self.matched_index(name) >= self._log.last_index - _NEAR_ENTRIES
+        matched = self.matched_index(name)
+        return recent and matched > 0 and matched >= self._log.last_index - _NEAR_ENTRIES
 
     def lease_end(self) -> float:
         """When, on the monotonic clock, the lease ends."""

@@ -79,7 +79,7 @@ class Participant(ABC):
         self._catching_up = False
         self._joins = False
         self._catch_up_task: asyncio.Task[None] | None = None
-        self._change: tuple[Configuration, Callback] | None = None
+        self._change: tuple[Configuration, Callback, int] | None = None
 
     # ---- what the replica provides ----------------------------------------------------------------------------------
 
@@ -339,9 +339,16 @@ class Participant(ABC):
         if reason or isinstance(wanted, str):
             self._loop.call_soon(callback, Verdict(Outcome.NOT_LEADER, reason=reason or str(wanted)))
             return
-        self._change = (wanted, callback)
-        self._waiting.append(Waiting(encode_configuration(wanted), None, self._change_ended))
+        self._change = (wanted, callback, self._consensus.raftCurrentTerm)
+        entry = encode_configuration(wanted)
+        self._waiting.append(Waiting(entry, None, self._change_ended))
+        self._waiting_bytes += len(entry)
         self._wake()
+
+    def _change_is_stale(self) -> bool:
+        """Whether the change that is about to be ordered was made for another term, or another configuration."""
+        change = self._change
+        return change is None or change[2] != self._consensus.raftCurrentTerm or self._membership.is_changing
 
     def _change_ended(self, verdict: Verdict) -> None:
         change, self._change = self._change, None

@@ -531,6 +531,9 @@ class Replica(Participant):
         if first.proposal is None:
             waiting.popleft()
             self._waiting_bytes -= len(first.data)
+            if first.data[0] == EntryKind.MEMBERSHIP and self._change_is_stale():
+                self._change_ended(Verdict(Outcome.NOT_LEADER, reason="the leader changed"))
+                return None
             self._turn_bytes += len(first.data)
             self._unordered = (None, [], timestamp)
             return first.data
