@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
@@ -239,7 +240,7 @@ class FeedClient:
         tls: client context, or None.
     """
 
-    def __init__(self, environment: Environment, cluster: str, name: str, tls: object = None) -> None:
+    def __init__(self, environment: Environment, cluster: str, name: str, tls: ssl.SSLContext | None = None) -> None:
         self._environment = environment
         self._cluster = cluster
         self._name = name
@@ -255,7 +256,7 @@ class FeedClient:
             FeedRefused: the peer will not.
             CorruptData: the peer talks nonsense.
         """
-        reader, writer = await dial(self._environment, self._cluster, self._name, peer, "feed", self._tls)  # type: ignore[arg-type]
+        reader, writer = await dial(self._environment, self._cluster, self._name, peer, "feed", self._tls)
         try:
             write_frame(writer, _encode(FeedRequest(position, until_cut, parts_known)))
             while True:

@@ -48,18 +48,17 @@ UNSENT_BYTES_MAX = 64 << 20
 _HELLO_SECONDS_MAX = 5.0
 _CONNECT_SECONDS_MAX = 2.0
 _RETRY_SECONDS = 0.2
-_RAFT_MESSAGES = frozenset(
-    {
-        "append_entries",
-        "next_node_idx",
-        "request_vote",
-        "response_vote",
-        "timeout_now",
-        "pre_vote",
-        "pre_vote_granted",
-        "stale_term",
-    }
-)
+_FIELDS: dict[str, dict[str, type]] = {
+    "append_entries": {"term": int, "commit_index": int, "entries": list, "prevLogIdx": int, "prevLogTerm": int},
+    "next_node_idx": {"next_node_idx": int, "reset": bool, "success": bool},
+    "request_vote": {"term": int, "last_log_index": int, "last_log_term": int},
+    "response_vote": {"term": int, "closed": int},
+    "timeout_now": {"term": int},
+    "pre_vote": {"term": int, "last": list},
+    "pre_vote_granted": {"term": int},
+    "stale_term": {"term": int},
+}
+_RAFT_MESSAGES = frozenset(_FIELDS)
 _ACKNOWLEDGEMENT = "next_node_idx"
 _RAFT_FRAME = b"\x00"
 _SIDE_FRAME = b"\x01"
@@ -85,6 +84,23 @@ class Hello(msgspec.Struct, array_like=True):
     cluster: str
     name: str
     purpose: str = "raft"
+
+
+def is_well_formed(message: Message) -> bool:
+    """Whether it is one of Raft's messages, with all that pysyncobj looks for in it."""
+    fields = _FIELDS.get(message.get("type", ""))
+    if fields is None:
+        return False
+    for name, kind in fields.items():
+        if type(message.get(name)) is not kind:
+            return False
+    for entry in message.get("entries", ()):
+        if len(entry) != 3 or type(entry[0]) is not bytes or not entry[0] or type(entry[1]) is not int:
+            return False
+    for pair in (message.get("closed"), message.get("last")):
+        if isinstance(pair, list) and not (len(pair) == 2 and type(pair[0]) is int and type(pair[1]) is int):
+            return False
+    return "transmission" not in message and "serialized" not in message
 
 
 class PeerNode(Node):  # type: ignore[misc]  # pysyncobj carries no types
@@ -412,7 +428,9 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             if frame[:1] != _RAFT_FRAME:
                 raise ValueError(f"frame of unknown kind {frame[:1]!r}")
             stamp, term, message = _decode(memoryview(frame)[1:])
-            if message.get("type") not in _RAFT_MESSAGES or len(self._inbox) >= INBOX_MESSAGES_MAX:
+            if not is_well_formed(message):
+                raise ValueError(f"a message of type {message.get('type')!r} that is none of Raft's")
+            if len(self._inbox) >= INBOX_MESSAGES_MAX:
                 continue
             self._inbox.append((name, stamp, term, message))
             self._wake()
