@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator
 
-from journal.catchup import CatchUp, NotReady, mark, unmark
+from journal.catchup import CatchUp, Mark, NotReady, remove_mark, write_mark
 from journal.clock import HybridClock
 from journal.closed import ClosedTime
 from journal.configuration import Change, Configuration, Member, changed, encode_configuration
@@ -383,7 +383,7 @@ class Participant(ABC):
         disk, directory = self._environment.disk, self._settings.directory
         client = FeedClient(self._environment, self._settings.cluster, self._settings.name, self._client_tls)
         try:
-            mark(disk, directory)
+            write_mark(disk, directory, Mark.JOINING if self._joins else Mark.BEHIND)
             await CatchUp(client, self, lambda: self._running).run()
         except asyncio.CancelledError:
             raise
@@ -425,8 +425,9 @@ class Participant(ABC):
 
         self._transport.between_turns(install)
         await installed
-        unmark(self._environment.disk, self._settings.directory)
+        remove_mark(self._environment.disk, self._settings.directory)
         self._catching_up = False
+        self._consensus.abstains = False
         self._progressed()
         self._wake()
 
