@@ -76,6 +76,7 @@ class Participant(ABC):
         self._settings = settings
         self._peers = peers
         self._alone = not peers
+        self._applied_term = 0
         self._catching_up = False
         self._joins = False
         self._catch_up_task: asyncio.Task[None] | None = None
@@ -159,7 +160,13 @@ class Participant(ABC):
         self._membership = Membership(own, base, self._peers, self._log, self._transport, self._consensus)
         self._configuration_changed()
         post = self._transport.post
-        self._forwarder = Forwarder(self._loop, settings, post, lambda: self._consensus.leader_name)
+        self._forwarder = Forwarder(
+            self._loop,
+            settings,
+            post,
+            leader=lambda: self._consensus.leader_name,
+            term=lambda: self._consensus.raftCurrentTerm,
+        )
         self._refusals = Refusals(self._loop, post)
         self._reads = ReadBarriers(
             self._loop,
@@ -252,6 +259,16 @@ class Participant(ABC):
         self._reads.progressed()
         self._closed.progressed()
 
+    def _term_began(self, term: int) -> None:
+        """The first entry of a term is being applied: what was ordered in an earlier one, and is not applied by now, was
+        replaced; what was forwarded for an earlier one was never ordered."""
+        self._applied_term = term
+        lost = [index for index, ordered in self._ordered.items() if ordered.term < term and index > self._applied + 1]
+        verdict = Verdict(Outcome.NOT_LEADER, reason="another leader's entries took its place")
+        for index in lost:
+            self._answer(self._ordered.pop(index).callbacks, verdict)
+        self._forwarder.term_began(term)
+
     def _fast_limit(self, limit: int) -> int:
         """With three voters, what a follower has durably of the leader's term is on two disks, because the leader's
         entries are durable there before they are sent: it is committed (DESIGN.md)."""
@@ -283,6 +300,8 @@ class Participant(ABC):
     def _on_forward(self, name: str, message: Forward) -> None:
         for txid, is_proposal, data in ((each.txid, each.is_proposal, each.data) for each in message.parcels):
             refusal = self._refusal()
+            if message.term != self._consensus.raftCurrentTerm:
+                refusal = Verdict(Outcome.NOT_LEADER, reason="sent for another term")
             if refusal is None:
                 try:
                     proposal = unpack(txid, is_proposal, data)
@@ -444,6 +463,7 @@ class Participant(ABC):
         unknown = Verdict(Outcome.UNKNOWN, reason="the leader changed")
         for ordered in [each for each in self._ordered if each <= index]:
             self._answer(self._ordered.pop(ordered).callbacks, unknown)
+        self._term_began(cut.raft_term)
 
     def cut(self) -> Cut:
         """Where a member that has the event log's records up to it may continue by Raft."""

@@ -624,6 +624,8 @@ class Replica(Participant):
     def _apply_entry(self, index: int, ordered: Ordered | None) -> None:
         machine = self._machine
         entry, _, term = self._log.entry(index)
+        if term != self._applied_term:
+            self._term_began(term)
         callbacks: list[Callback | None] = []
         if ordered is not None and ordered.term == term:
             # This node wrote the entry: what it says need not be decoded.
