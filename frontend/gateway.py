@@ -269,11 +269,8 @@ class Gateway:
 
     # ── committing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def propose(
-        self, transaction: Transaction, user: str, application: str, callback: Callable[[Verdict], None]
-    ) -> None:
+    def propose(self, transaction: Transaction, provenance: Provenance, callback: Callable[[Verdict], None]) -> None:
         """Submit a transaction; the callback gets the verdict when this node's view has applied the event."""
-        provenance: Provenance = (self.node_id, user, application)
         if transaction.bytes <= LARGE_TRANSACTION_BYTES:
             self.journal.propose(transaction.proposal(provenance), callback)
         else:

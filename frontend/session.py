@@ -55,7 +55,7 @@ from frontend.tasks import PARK, TICK, WRITABLE, Signal, TaskRunner
 from frontend.transaction import Transaction
 from frontend.verdicts import verdict_error
 from frontend.wire import messages
-from journal.event import Outcome
+from journal.event import NO_PROVENANCE, Outcome
 
 if TYPE_CHECKING:
     from frontend.gateway import Gateway
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from frontend.sql.parser import Parsed
     from frontend.wire.rowencoder import RowEncoder
     from frontend.wire.session_contract import Connection, TransactionStatus
-    from journal.event import Verdict
+    from journal.event import Provenance, Verdict
     from storage.catalog import Catalog
 
 PREPARED_MAX = 10_000
@@ -134,6 +134,8 @@ class Session:
         self._prefix = b""
         self._idle_timer: Any = None
         self._limits_version = -1
+        self._provenance_version = -1
+        self._provenance_now: Provenance = NO_PROVENANCE
         self._statement_timeout_s = 0.0
         self._idle_in_transaction_ms = 0
         self._idle_ms = 0
@@ -1036,9 +1038,16 @@ class Session:
         if self.block.deferred:
             check_deferred(transaction, self.context, self.block.deferred)
         self.connection.suspend()
-        self.gateway.propose(
-            transaction, self.context.session_user, self.settings.get("application_name") or "", self._decided
-        )
+        self.gateway.propose(transaction, self._provenance(), self._decided)
+
+    def _provenance(self) -> Provenance:
+        """Who proposes, made anew when a setting has changed."""
+        version = self.settings.version
+        if self._provenance_version != version:
+            self._provenance_version = version
+            application = self.settings.get("application_name") or ""
+            self._provenance_now = (self.gateway.node_id, self.context.session_user, application)
+        return self._provenance_now
 
     def _decided(self, verdict: Verdict) -> None:
         connection = self.connection
@@ -1070,9 +1079,7 @@ class Session:
             check_deferred(transaction, self.context, self.block.deferred)
         self.verdict = None
         self.tasks.uninterruptible = True
-        self.gateway.propose(
-            transaction, self.context.session_user, self.settings.get("application_name") or "", self._decided_in_task
-        )
+        self.gateway.propose(transaction, self._provenance(), self._decided_in_task)
         while self.verdict is None:
             yield PARK
         self.tasks.uninterruptible = False

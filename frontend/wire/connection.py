@@ -1,6 +1,6 @@
 """One authenticated client: finds the messages in what arrives, and gives them to its session, one at a time.
 
-    data_received ─▶ buffer ─▶ _dispatch: one session method per message ─▶ output ─▶ one write per batch (output.py)
+    data_received ─▶ buffer ─▶ _dispatch: one session method per message ─▶ output ─▶ one write per batch (turn.py)
 
 Order and completeness are kept by three small pieces of state:
 
@@ -33,10 +33,9 @@ from frontend.errors import SqlError
 from frontend.wire import messages
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.limits import PROTOCOL_MESSAGE_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX, WireLimits
-from frontend.wire.output import SharedOutput
-from frontend.wire.polling import BusyPoll
 from frontend.wire.session_contract import Session, SessionFactory, Startup
 from frontend.wire.tls import TlsChannel
+from frontend.wire.turn import LoopTurn
 from journal.errors import BorealError
 
 logger = logging.getLogger(__name__)
@@ -98,8 +97,7 @@ class PostgresConnection(asyncio.Protocol):
         secret: the cancel key's second half.
         registry: where the cancel key is entered.
         lost: called once when the connection is gone.
-        shared_output: writes what is ready, for all connections of the loop.
-        poll: keeps the loop awake for a moment after each batch of messages.
+        turn: shared by the connections of the loop.
     """
 
     __slots__ = (
@@ -117,13 +115,12 @@ class PostgresConnection(asyncio.Protocol):
         "_needed",
         "_output",
         "_output_bytes",
-        "_poll",
         "_position",
         "_reading_paused",
         "_registry",
         "_secret",
-        "_shared_output",
         "_transport",
+        "_turn",
         "batches",
         "loop",
         "session",
@@ -140,8 +137,7 @@ class PostgresConnection(asyncio.Protocol):
         limits: WireLimits,
         channel: TlsChannel | None,
         lost: Callable[[PostgresConnection], None],
-        shared_output: SharedOutput,
-        poll: BusyPoll | None = None,
+        turn: LoopTurn,
     ) -> None:
         self.startup = startup
         self.loop = asyncio.get_running_loop()
@@ -154,8 +150,7 @@ class PostgresConnection(asyncio.Protocol):
         self._limits = limits
         self._channel = channel
         self._lost = lost
-        self._poll = poll
-        self._shared_output = shared_output
+        self._turn = turn
         self._held = 0
         self._mode = NORMAL
         self._command = NO_COMMAND
@@ -265,8 +260,7 @@ class PostgresConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         self.batches += 1
-        if self._poll is not None:
-            self._poll.touch()
+        self._turn.touch()
         if self._channel is not None:
             data = self._decrypt(data)
             if not data:
@@ -288,7 +282,7 @@ class PostgresConnection(asyncio.Protocol):
             self._buffer = data
         self._dispatch()
         if self._output:
-            self._shared_output.add(self)
+            self._turn.add(self)
 
     def _run_segment(self, data: bytes) -> bool:
         """Exactly one segment and nothing else: what `_dispatch` does with it, without a loop. False: let `_dispatch` look."""
@@ -315,7 +309,7 @@ class PostgresConnection(asyncio.Protocol):
         finally:
             self._dispatching = False
         if self._output:
-            self._shared_output.add(self)
+            self._turn.add(self)
         return True
 
     def eof_received(self) -> bool:
@@ -394,7 +388,7 @@ class PostgresConnection(asyncio.Protocol):
                     self._reading_paused = False
                     self._transport.resume_reading()
         if self._output:
-            self._shared_output.add(self)
+            self._turn.add(self)
 
     def _dispatch(self) -> None:
         """Handle the whole messages in the buffer until something holds us."""
