@@ -73,24 +73,25 @@ class StartCommitGraph:
         self._observations = observations
         self._edges = edges
         self._moments_from = 2 * len(transactions)
-        nodes = self._moments_from + moments.count
-        self._successors: list[list[int]] = [[] for _ in range(nodes)]
-        self._labels: list[list[int]] = [[] for _ in range(nodes)]
+        nodes = range(self._moments_from + moments.count)
+        self._successors: list[list[int]] = [[] for _ in nodes]
+        self._labels: list[list[int]] = [[] for _ in nodes]
         """For each successor, the index of its edge, or one of the marks."""
         serializable = bytearray(one.isolation is Isolation.SERIALIZABLE for one in transactions)
-        for index in range(len(transactions)):
-            self._add(2 * index, 2 * index + 1, _WITHIN)
+        for start in range(0, self._moments_from, 2):
+            self._add(start, start + 1, _WITHIN)
         for number, edge in enumerate(edges):
-            if edge.kind is not EdgeKind.RW:
-                self._add(2 * edge.source + 1, 2 * edge.target, number)
+            source, target, kind = edge[:3]
+            if kind is not EdgeKind.RW:
+                self._add(2 * source + 1, 2 * target, number)
                 continue
-            self._add(2 * edge.source, 2 * edge.target + 1, number)
-            if serializable[edge.source]:
-                self._add(2 * edge.source + 1, 2 * edge.target + 1, number)
+            self._add(2 * source, 2 * target + 1, number)
+            if serializable[source]:
+                self._add(2 * source + 1, 2 * target + 1, number)
         for index, moment in moments.entered:
             self._add(2 * index + 1, self._moments_from + moment, _ENTER)
-        for moment in range(moments.count - 1):
-            self._add(self._moments_from + moment, self._moments_from + moment + 1, _WITHIN)
+        for node in nodes[self._moments_from : -1]:
+            self._add(node, node + 1, _WITHIN)
         for moment, index in moments.left:
             self._add(self._moments_from + moment, 2 * index, _LEAVE)
 

@@ -129,13 +129,17 @@ def _check_torn(
     length: int,
     findings: Findings,
 ) -> None:
-    """Of a transaction's appends to one key, a read beyond the first shows all; what is missing is lost."""
+    """A transaction's appends to one key appear in its own order, and all of them: what later ones follow is complete."""
     for writer, values in writers.items():
         numbers = [number_of.get(value) for value in values]
         known = [number for number in numbers if number is not None]
-        if known and None in numbers and max(known) < length:
-            missing = values[numbers.index(None)]
-            what = f"T{writer} appended {show_elements(values)} to {of_key.key}; {missing} is missing, and others came after"
+        appended = f"T{writer} appended {show_elements(values)} to {of_key.key}"
+        if known != sorted(known):
+            what = f"{appended}, in this order; reads show another"
+            findings.add(AnomalyKind.INCOMPATIBLE_ORDER, what, [writer], [of_key.key])
+        missing = numbers.index(None) if known and None in numbers else len(numbers)
+        if missing < len(numbers) and (numbers[-1] is not None or max(known) < length):
+            what = f"{appended}; {values[missing]} is missing, though others came after"
             findings.add(AnomalyKind.LOST_WRITE, what, [writer], [of_key.key])
 
 

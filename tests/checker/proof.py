@@ -330,7 +330,7 @@ class _Proof:
                 self._report_stale(
                     index, session_due_to, visible, session_due, self._session_kind(session_due_to, session_due)
                 )
-            elif visible < due:
+            if visible < due and (due_to != session_due_to or visible >= session_due):
                 kind = AnomalyKind.STALE_READ if shown[due_to][1] else AnomalyKind.READ_INVERSION
                 self._report_stale(index, due_to, visible, due, kind)
             after = self._visible_after(index)

@@ -234,7 +234,7 @@ class _Clients:
         if transaction is None:
             self._begin(client)
         elif transaction.outcome is not None:
-            self._acknowledge(client, transaction)
+            self.acknowledge(client, transaction, lost=self.random.random() < 0.05)
         elif transaction.steps:
             transaction.steps -= 1
             self._operate(client, transaction)
@@ -274,21 +274,20 @@ class _Clients:
         else:
             transaction.operations.append(ReadRegister(key, self.database.read(client, key)))
 
-    def _acknowledge(self, client: int, transaction: _Active) -> None:
-        """The answer arrives; one in twenty is lost, and then the client takes a new session."""
+    def acknowledge(self, client: int, transaction: _Active, *, lost: bool) -> None:
+        """The answer arrives, or is lost, and then the client takes a new session."""
         database = self.database
         del database.active[client]
-        unknown = self.random.random() < 0.05
-        if transaction.outcome is Outcome.COMMITTED and transaction.commit_us and not unknown:
+        if transaction.outcome is Outcome.COMMITTED and transaction.commit_us and not lost:
             database.acknowledged_us = max(database.acknowledged_us, transaction.commit_us)
-        committed = transaction.outcome is Outcome.COMMITTED and not unknown
+        committed = transaction.outcome is Outcome.COMMITTED and not lost
         self.recorded.append(
             Transaction(
                 client=f"client {client}",
                 process=self.processes.get(client, 0),
                 began_us=transaction.began_us,
                 ended_us=self.now_us,
-                outcome=Outcome.UNKNOWN if unknown else transaction.outcome or Outcome.UNKNOWN,
+                outcome=Outcome.UNKNOWN if lost or transaction.outcome is None else transaction.outcome,
                 operations=tuple(transaction.operations),
                 isolation=transaction.isolation,
                 read_path=transaction.read_path,
@@ -298,7 +297,7 @@ class _Clients:
                 txid=transaction.txid,
             )
         )
-        if unknown:
+        if lost:
             self.processes[client] = self.processes.get(client, 0) + 1
 
 
@@ -334,5 +333,5 @@ def run(
     for key in them.register_keys:
         last.operations.append(ReadRegister(key, database.read(clients, key)))
     last.outcome = Outcome.COMMITTED
-    them._acknowledge(clients, last)
+    them.acknowledge(clients, last, lost=False)
     return Run(them.recorded, database.events, database.fired)

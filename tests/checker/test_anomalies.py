@@ -221,6 +221,16 @@ CASES: dict[str, tuple[str, list[Transaction], list[Transaction]]] = {
         [t("a x 1"), t("a x 2"), t("r x [1]"), t("r x [2]")],
         [t("a x 1"), t("a x 2"), t("r x [1]"), t("r x [1 2]")],
     ),
+    "a transaction's own appends change places": (
+        "incompatible order",
+        [t("a x 1; a x 2; a x 3"), t("r x [2 1 3]")],
+        [t("a x 1; a x 2; a x 3"), t("r x [1 2 3]")],
+    ),
+    "the first half of a transaction's appends is gone": (
+        "lost write",
+        [t("a x 1; a x 2"), t("r x [2]")],
+        [t("a x 1; a x 2"), t("r x [1 2]")],
+    ),
     "half of a transaction's appends are gone": (
         "lost write",
         [t("a x 1; a x 2"), t("a x 3"), t("r x [1 3]")],
