@@ -1,8 +1,8 @@
 """Check a recorded history again: `python -m tests.checker FILE [--bank TOTAL] [--no-inversions]`.
 
-Prints the verdict and each anomaly with its explanation. Ends with 0 if there is none, 1 if there is, 2 if the file is no
-history. With events in the file, the journal's proof runs as well. With `--bank`, integer registers are balances and only the bank's invariant (and the
-proof) is checked, since balances repeat.
+Prints the verdict and each anomaly with its explanation. Ends with 0 if there is none, 1 if there is, 2 if the file is
+no history. With events in the file, the journal's proof runs as well. With `--bank`, integer registers are balances and
+only the bank's invariant (and the proof) is checked, since balances repeat.
 """
 
 from __future__ import annotations

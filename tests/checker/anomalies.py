@@ -4,9 +4,9 @@
                     (by key)        (versions, reads)          └─ sessions, moments of real time
                          └─▶ internal         └─▶ G1a, G1b, lost updates, stale reads, own writes …
 
-Sound for what README.md lists as promised: a history that Boreal may produce gives no anomaly. Not complete, as no black
-box can be: what nobody reads cannot be judged; `proof.py` has no such gap. The cost is linear in the size of the history
-(operations and elements read) but for sorting by time; guarded by test_performance.py.
+Sound for what README.md lists as promised: a history that Boreal may produce gives no anomaly. Not complete, as no
+black box can be: what nobody reads cannot be judged; `proof.py` has no such gap. The cost is linear in the size of the
+history (operations and elements read) but for sorting by time; guarded by test_performance.py.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """The journal's own claims, and its events decoded for the proof.
 
-`check_chain` walks over the events as the event log gives them, parts of large transactions included: positions count 1, 2, 3 … without gaps,
-commit timestamps rise, parts follow one another, and each hash is SHA-256 of the one before and the event's bytes. The hash
-is computed here anew; only the encoding of an event is the journal's own, for it defines the bytes.
+`check_chain` walks over the events as the event log gives them, parts of large transactions included: positions count
+1, 2, 3 … without gaps, commit timestamps rise, parts follow one another, and each hash is SHA-256 of the one before and
+the event's bytes. The hash is computed here anew; only the encoding of an event is the journal's own, for it defines
+the bytes.
 
-`decode_events` makes one `JournalEvent` of each event. What a key of the workload is in terms of stored rows is the caller's
-knowledge: its `Decoder` turns an event's writes into (key, what it now holds). The strength of each stored key comes from
-architecture §3's table, written down here a second time on purpose: a mistake in the adjudicator's table must not be shared.
+`decode_events` makes one `JournalEvent` of each event. What a key of the workload is in terms of stored rows is the
+caller's knowledge: its `Decoder` turns an event's writes into (key, what it now holds). The strength of each stored key
+comes from architecture §3's table, written down here a second time on purpose: a mistake in the adjudicator's table
+must not be shared.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Cycles in a directed graph of numbered nodes: where they are, and a cheapest one.
 
-`strongly_connected` is Tarjan's algorithm (1972), iterative, for histories are deeper than Python's stack: linear in nodes
-and edges. Two nodes lie on a common cycle exactly if they share a component, so a graph is acyclic exactly if no component
-has two nodes (self-loops do not occur here). `cheapest_cycle` then explains a component: Dijkstra from each of its nodes,
-from `STARTS_MAX` of them where the component is large.
+`strongly_connected` is Tarjan's algorithm (1972), iterative, for histories are deeper than Python's stack: linear in
+nodes and edges. Two nodes lie on a common cycle exactly if they share a component, so a graph is acyclic exactly if no
+component has two nodes (self-loops do not occur here). `cheapest_cycle` then explains a component: Dijkstra from each
+of its nodes, from `STARTS_MAX` of them where the component is large.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 
 STARTS_MAX = 64
-_EFFORT_MAX = 200_000
+_EFFORT_MAX = 50_000
 """Starts × nodes of the component: a larger component is searched from fewer nodes."""
 
 

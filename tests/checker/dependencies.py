@@ -10,20 +10,24 @@ Adya's direct serialization graph over committed transactions, plus two orders t
 | session | a transaction → the next one of its session | |
 | real-time | who had been acknowledged → who began after that | strong reads |
 
-ww, wr, rw and session are stored edges. Real-time order has up to n² pairs; it is stored as a chain of *moments* (`moments`):
-the sweep over begins and ends opens a new moment at the first end after a begin, so that "ended before" is a path: the one
-that ended → moment → … → moment → the one that began. That is linear in the number of transactions whatever their concurrency (a frontier of
-maximal ended transactions gives direct edges, but as many as transactions × concurrency).
+ww, wr, rw and session are stored edges. Real-time order has up to n² pairs; it is stored as a chain of *moments*
+(`moments`): the sweep over begins and ends opens a new moment at the first end after a begin, so that "ended before" is
+a path: the one that ended → moment → … → moment → the one that began. That is linear in the number of transactions
+whatever their concurrency (a frontier of maximal ended transactions gives direct edges, but as many as transactions ×
+concurrency).
 
-Transactions on the AS OF path read the past on purpose: they take part in data dependencies only. One of unknown outcome
-may commit after its client gave up, so nothing follows it in session or real-time order.
+Transactions on the AS OF path read the past on purpose: they take part in data dependencies only. One of unknown
+outcome may commit after its client gave up, so nothing follows it in session or real-time order.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from tests.checker.history import Content, Key, MalformedHistory, Transaction
 from tests.checker.observations import Observations
@@ -40,7 +44,7 @@ class EdgeKind(enum.IntEnum):
     REAL_TIME = 4
 
 
-class Edge(NamedTuple):
+class Edge(msgspec.Struct, frozen=True, gc=False):
     """`source` precedes `target`. For ww, wr and rw: the key and the versions at both ends (an element stands for the
     list that ends with it; None and () for no row)."""
 
@@ -61,12 +65,12 @@ class Moments(NamedTuple):
     """Real-time order as a chain.
 
     Attributes:
-        count: moments 0, 1, …, each before the next.
+        moments_count: moments 0, 1, …, each before the next.
         entered: (transaction, moment): had ended by the moment.
         left: (moment, transaction): began after the moment.
     """
 
-    count: int
+    moments_count: int
     entered: list[tuple[int, int]]
     left: list[tuple[int, int]]
 
@@ -127,7 +131,7 @@ def moments(observations: Observations, *, inversions: bool) -> Moments:
     return Moments(moment + 1, entered, left)
 
 
-def explain(edge: Edge, transactions: tuple[Transaction, ...] | list[Transaction]) -> str:
+def explain(edge: Edge, transactions: Sequence[Transaction]) -> str:
     """An edge in words."""
     source, target = f"T{edge.source}", f"T{edge.target}"
     before, after = _show(edge.before), _show(edge.after)

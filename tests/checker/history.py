@@ -5,18 +5,19 @@
                                                    ▼
                                             JSON lines in a file, and back (`python -m tests.checker FILE`)
 
-A workload works on *keys* of two kinds. A **list** only grows: `Append` adds one element, `ReadList` returns all of it, so
-that one read tells the whole order of versions (Elle's central idea). A **register** is overwritten: `Write`, `ReadRegister`;
-None is "no row yet". A key is of one kind for ever.
+A workload works on *keys* of two kinds. A **list** only grows: `Append` adds one element, `ReadList` returns all of it,
+so that one read tells the whole order of versions (Elle's central idea). A **register** is overwritten: `Write`,
+`ReadRegister`; None is "no row yet". A key is of one kind for ever.
 
 What the recorder owes, for the verdict to mean anything:
 
-- *Fresh values.* No value is written twice to the same key, not by a retry either: a retry is a new transaction with new
-  values. (Bank balances cannot do this; they are for `bank.py` and `proof.py` only.)
-- *Times of one clock*, µs. `began_us` is read before the first statement that fixes the snapshot is sent, `ended_us` after
-  the answer to COMMIT (or the error) has arrived. A later begin or an earlier end than the truth makes false alarms.
-- *Outcomes without guessing.* `aborted` only if the database said so (40001, ROLLBACK); a lost connection or 40003 during
-  COMMIT is `unknown`.
+- *Fresh values.* No value is written twice to the same key, not by a retry either: a retry is a new transaction with
+  new values. (Bank balances cannot do this; they are for `bank.py` and `proof.py` only.)
+- *Times of one clock*, µs. `began_us` is read before the first statement that fixes the snapshot is sent, `ended_us`
+  after the answer to COMMIT (or the error) has arrived. A later begin or an earlier end than the truth makes false
+  alarms.
+- *Outcomes without guessing.* `aborted` only if the database said so (40001, ROLLBACK); a lost connection or 40003
+  during COMMIT is `unknown`.
 - *Sessions*. Transactions of one (client, process) run one after the other in one database session. A client that
   reconnects takes a new process index.
 - Values are integers or strings; lists stay short (some hundred elements; take new keys), for every read repeats them.
@@ -109,7 +110,7 @@ class Transaction(
         node, region: where the session was connected, for people.
         began_us, ended_us: see the module header.
         outcome: see `Outcome`.
-        operations: in program order; only those that were answered.
+        operations: in program order; only those that were answered, and no writes that a savepoint took back.
         isolation: see `Isolation`.
         read_path: see `ReadPath`.
         snapshot_us: white box: commit timestamps up to this one were visible.

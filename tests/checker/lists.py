@@ -1,15 +1,16 @@
 """List-append: the order of versions from the reads themselves (Elle, §4).
 
-A list that only grows shows its whole past in every read. The longest read of a key is its version order; every other read
-must be a prefix of it. From that follow, without any guess,
+A list that only grows shows its whole past in every read. The longest read of a key is its version order; every other
+read must be a prefix of it. From that follow, without any guess,
 
     ww  between the writers of neighbouring elements,
     wr  from the writer of a read's last element to the reader,
     rw  from the reader to the writer of the element after its last one.
 
-Committed appends that no read shows are later than all that are shown: ww from the last shown one, rw from all who read the whole
-order. Among themselves their order is known only from journal positions. At most `UNSEEN_TARGETS` of them get edges, so that a
-key with many readers and many unread appends costs no product; leaving out true edges can hide a cycle, never make one.
+Committed appends that no read shows are later than all that are shown: ww from the last shown one, rw from all who read
+the whole order. Among themselves their order is known only from journal positions. At most `UNSEEN_TARGETS` of them get
+edges, so that a key with many readers and many unread appends costs no product; leaving out true edges can hide a
+cycle, never make one.
 
 Unlike Elle, only *external* versions count as reads (`observations.py`): a transaction's own appends are not yet in the
 shared order, so that a lost update is named so and not taken for an incompatible order.
@@ -60,8 +61,9 @@ def check_list(
     return edges, versions
 
 
-def _identity(seen: Elements) -> object:
-    return (len(seen), seen[-1]) if seen else None
+def _identity(seen: Elements) -> str | None:
+    """What tells versions of one list apart, all of which are prefixes of one another."""
+    return f"{len(seen)} elements up to {seen[-1]}" if seen else None
 
 
 def _check_elements(
@@ -163,10 +165,10 @@ def _edges(
 ) -> list[Edge]:
     key, writer_of = of_key.key, of_key.writer_of
     edges = []
-    for (_, before), (_, after) in pairwise(shown):
-        source, target = writer_of[before], writer_of[after]
+    for (_, earlier), (_, later) in pairwise(shown):
+        source, target = writer_of[earlier], writer_of[later]
         if source != target:
-            edges.append(Edge(source, target, EdgeKind.WW, key, before, after))
+            edges.append(Edge(source, target, EdgeKind.WW, key, earlier, later))
     # By number of elements seen: the last one shown up to there, and the first one shown after.
     last: list[Value | None] = [None] * (length + 1)
     following: list[Value | None] = [None] * (length + 1)
@@ -180,11 +182,11 @@ def _edges(
         if following[number] is None:
             following[number] = following[number + 1]
     for reader, seen in reads:
-        before, after = last[len(seen)], following[len(seen)]
-        if before is not None and writer_of[before] != reader:
-            edges.append(Edge(writer_of[before], reader, EdgeKind.WR, key, before))
+        newest, after = last[len(seen)], following[len(seen)]
+        if newest is not None and writer_of[newest] != reader:
+            edges.append(Edge(writer_of[newest], reader, EdgeKind.WR, key, newest))
         if after is not None and writer_of[after] != reader:
-            edges.append(Edge(reader, writer_of[after], EdgeKind.RW, key, before if seen else (), after))
+            edges.append(Edge(reader, writer_of[after], EdgeKind.RW, key, newest if seen else (), after))
     return edges
 
 
@@ -196,8 +198,10 @@ def _unseen_edges(
     unseen: list[tuple[int, Value]],
     order: Elements,
 ) -> list[Edge]:
-    """Edges to committed appends that no read shows."""
+    """Edges to committed appends that no read shows; not where the writer's other appends are shown: those are torn."""
     edges = []
+    torn = {of_key.writer_of[value] for _, value in shown}
+    unseen = [entry for entry in unseen if entry[0] not in torn]
     key = of_key.key
     last = shown[-1][1] if shown else None
     full_readers = [reader for reader, seen in reads if len(seen) == len(order)]

@@ -2,8 +2,9 @@
 
     transaction("a x 1; r y [2 3]; w z 4; r z 4; r u -", at=(10, 20))
 
-`a` appends, `r` with brackets reads a list, `w` writes a register, `r` without brackets reads it, `-` is no row. Unless told
-otherwise, every transaction has a session of its own and overlaps all others in time, so that only dependencies order them.
+`a` appends, `r` with brackets reads a list, `w` writes a register, `r` without brackets reads it, `-` is no row. Unless
+told otherwise, every transaction has a session of its own and overlaps all others in time, so that only dependencies
+order them.
 """
 
 from __future__ import annotations

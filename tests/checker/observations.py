@@ -1,13 +1,13 @@
 """From transactions to keys: who wrote which value, and which version of each key everybody saw.
 
-A transaction's read is *external* until the transaction writes the key; what it reads afterwards must be its own writes on
-top of the version it saw. So each (transaction, key) has at most one external version, and everything else that it read of
-the key follows from that and its own writes; if not, it is inconsistent in itself. (For a list, a first read after own
-appends still tells the external version: take the own elements off its end.)
+A transaction's read is *external* until the transaction writes the key; what it reads afterwards must be its own writes
+on top of the version it saw. So each (transaction, key) has at most one external version, and everything else that it
+read of the key follows from that and its own writes; if not, it is inconsistent in itself. (For a list, a first read
+after own appends still tells the external version: take the own elements off its end.)
 
-**Who counts.** The dependency graph is made of committed transactions. One of unknown outcome counts as committed if somebody who
-counts has read what it wrote, or if its journal position is known; else its writes may have happened or not, and nothing
-is concluded from them.
+**Who counts.** The dependency graph is made of committed transactions. One of unknown outcome counts as committed if
+somebody who counts has read what it wrote, or if its journal position is known; else its writes may have happened or
+not, and nothing is concluded from them.
 """
 
 from __future__ import annotations
@@ -104,32 +104,29 @@ class Observations:
         external: dict[Key, Content] = {}
         for operation in operations:
             key = operation.key
-            is_append = isinstance(operation, Append)
-            observations = self._of_key(key, is_append or isinstance(operation, ReadList))
-            if is_append or isinstance(operation, Write):
+            observations = self._of_key(key, isinstance(operation, Append | ReadList))
+            if isinstance(operation, Append | Write):
                 self._note_write(observations, index, operation.value)
                 continue
             own = observations.written_by.get(index)
+            version: Content
             if isinstance(operation, ReadList):
                 version = self._external_list(index, operation, own)
-            else:
+            elif own is None:
                 version = operation.value
-                if own is not None:
-                    if version != own[-1]:
-                        self._inconsistent(index, operation, f"its own last write was {own[-1]}")
-                    continue
+            else:
+                if operation.value != own[-1]:
+                    self._inconsistent(index, operation, f"its own last write was {own[-1]}")
+                continue
             if key not in external:
                 external[key] = version
                 observations.reads.append((index, version))
             elif external[key] != version:
-                self._inconsistent(index, operation, f"it had read another version before: {_show(external[key])}")
+                why = f"it had read another version before: {_show(external[key])}"
+                self._inconsistent(index, operation, why)
         for key, version in external.items():
             own = self.keys[key].written_by.get(index)
-            if (
-                own
-                and version
-                and any(value in version if isinstance(version, tuple) else value == version for value in own)
-            ):
+            if own and version is not None and not set(own).isdisjoint(_values_of(version)):
                 self._inconsistent_future(index, key)
 
     def _note_write(self, observations: KeyObservations, index: int, value: Value) -> None:
@@ -167,8 +164,7 @@ class Observations:
         promoted: list[int] = []
 
         def observe(observations: KeyObservations, version: Content) -> None:
-            values = version if isinstance(version, tuple) else () if version is None else (version,)
-            for writer in map(observations.writer_of.get, values):
+            for writer in map(observations.writer_of.get, _values_of(version)):
                 if writer in waiting:
                     waiting.remove(writer)
                     self.counted[writer] = True
@@ -183,6 +179,13 @@ class Observations:
         while promoted:
             for observations, version in reads_of[promoted.pop()]:
                 observe(observations, version)
+
+
+def _values_of(version: Content) -> Elements:
+    """The values that a version shows."""
+    if isinstance(version, tuple):
+        return version
+    return () if version is None else (version,)
 
 
 def _show(version: Content) -> str:

@@ -1,29 +1,29 @@
 """The white-box proof: what clients saw against what the journal says, in time linear in both.
 
-With the snapshot of each transaction and the journal itself nothing needs to be inferred (this is the idea of client-centric
-isolation, Crooks et al. 2017: a level is a statement about the states that each transaction read from, and the journal
-*is* the sequence of states). Snapshot isolation holds if
+With the snapshot of each transaction and the journal itself nothing needs to be inferred (this is the idea of
+client-centric isolation, Crooks et al. 2017: a level is a statement about the states that each transaction read from,
+and the journal *is* the sequence of states). Snapshot isolation holds if
 
 1. **no overlap**: of two events with conflicting touches of one key, the later one's snapshot contains the earlier one;
-2. **snapshot reads**: every read returned what replaying the journal up to the snapshot gives, with the transaction's own
-   writes on top; this includes transactions that aborted, for they were promised a snapshot, too;
-3. **faithful events**: every acknowledged transaction with writes is in the journal exactly once, with the contents that its operations ask
-   for; no aborted one is;
-4. **the journal is a journal**: `chain.check_chain`; here only that positions count up and timestamps rise.
+2. **snapshot reads**: every read returned what replaying the journal up to the snapshot gives, with the transaction's
+   own writes on top; this includes transactions that aborted, for they were promised a snapshot, too;
+3. **faithful events**: every acknowledged transaction with writes is in the journal exactly once, with the contents
+   that its operations ask for; no aborted one is;
+4. **the journal is a journal**: positions count up, timestamps rise, hashes join (`chain.check_chain`).
 
 For strong reads and sessions, whose promises are about time, also
 
-5. **recency**: what had been acknowledged before a strong transaction began is in its snapshot, and so is what its session
-   saw or wrote before;
+5. **recency**: what had been acknowledged before a strong transaction began is in its snapshot, and so is what its
+   session saw or wrote before;
 
 and for SERIALIZABLE
 
 6. **unchanged reads**: what a writing transaction read has not changed between its snapshot and its commit.
 
-A transaction is matched with its event by txid. Where the recorder does not know it (drivers mostly do not), by its writes:
-the event that leaves a key with the very value it wrote. Where that value was written by others, too (bank balances), the
-transaction counts as *unidentified* in the report. Without a snapshot, points 1, 2, 5 and 6 say nothing about a transaction;
-the report counts what was proven, and a test should look at those numbers.
+A transaction is matched with its event by txid. Where the recorder does not know it (drivers mostly do not), by its
+writes: the event that leaves a key with the very value it wrote. Where that value was written by others, too (bank
+balances), the transaction counts as *unidentified* in the report. Without a snapshot, points 1, 2, 5 and 6 say nothing
+about a transaction; the report counts what was compared, and a test should look at those numbers.
 """
 
 from __future__ import annotations
@@ -59,11 +59,16 @@ CONFLICTS: dict[Touch, tuple[Touch, ...]] = {
 
 
 def prove_journal(
-    transactions: Sequence[Transaction], events: Sequence[Event], decode: Decoder, *, inversions: bool = True
+    transactions: Sequence[Transaction],
+    events: Sequence[Event],
+    decode: Decoder,
+    initial: Mapping[Key, Content] | None = None,
+    *,
+    inversions: bool = True,
 ) -> Report:
-    """The whole proof from the event log's events, beginning with position 1."""
+    """All points, from the event log's events; `initial` and `inversions` as for `prove`."""
     journal = decode_events(events, decode)
-    return merge(check_chain(events), prove(transactions, journal, inversions=inversions))
+    return merge(check_chain(events), prove(transactions, journal, initial, inversions=inversions))
 
 
 def prove(
@@ -73,12 +78,12 @@ def prove(
     *,
     inversions: bool = True,
 ) -> Report:
-    """Points 1–3, 5 and 6 for a recorded history.
+    """All points but the hash chain, for a recorded history.
 
     Args:
         transactions: in any order.
         journal: all events, in order.
-        initial: what keys held before the first of these events.
+        initial: what keys held before the first of these events, if that is not position 1.
         inversions: as for `anomalies.check`.
     """
     return _Proof(transactions, journal, initial or {}).run(inversions)
@@ -99,7 +104,7 @@ class _Proof:
         writes = Counter(item for one in transactions for item in _writes(one))
         self._ambiguous = {item for item, count in writes.items() if count > 1}
         self._examined: dict[str, int] = dict.fromkeys(
-            ("events", "reads proven", "write sets proven", "transactions found in the journal", "unidentified"), 0
+            ("events", "reads compared", "write sets compared", "transactions found in the journal", "unidentified"), 0
         )
 
     def run(self, inversions: bool) -> Report:
@@ -201,7 +206,7 @@ class _Proof:
             index = transaction_of.get(place)
             snapshot_us = None if index is None else self._transactions[index].snapshot_us
             if index is not None and snapshot_us is not None:
-                self._examined["write sets proven"] += 1
+                self._examined["write sets compared"] += 1
                 for key, touch in event.touches:
                     self._check_touch(index, event, snapshot_us, key, newest[key], touch, transaction_of)
             for key, touch in event.touches:
@@ -269,7 +274,7 @@ class _Proof:
         return written
 
     def _check_read(self, index: int, key: Key, seen: Content, expected: Content) -> None:
-        self._examined["reads proven"] += 1
+        self._examined["reads compared"] += 1
         if seen != expected:
             snapshot_us = self._transactions[index].snapshot_us
             what = f"T{index} read {key} = {_show(seen)}; replaying up to its snapshot {snapshot_us} gives {_show(expected)}"

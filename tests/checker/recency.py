@@ -1,7 +1,7 @@
 """How new what a read returned must have been: real time and sessions, one key at a time.
 
-Where the versions of a key are totally ordered, recency is a comparison of numbers. Each sweep goes over the key's writes
-and reads once, in the order of time, and keeps the newest version that the next reader must not miss:
+Where the versions of a key are totally ordered, recency is a comparison of numbers. Each sweep goes over the key's
+writes and reads once, in the order of time, and keeps the newest version that the next reader must not miss:
 
 | anomaly | the reader missed a version that |
 | --- | --- |
@@ -10,8 +10,8 @@ and reads once, in the order of time, and keeps the newest version that the next
 | own writes | its own session had written before |
 | monotonic reads | its own session had read before |
 
-The same facts are cycles with one anti-dependency, which `isolation.py` would find; here each reader is found, and named
-by what its user would say. Reads that precede reads of other sessions are left to the cycles (read inversion).
+The same facts are cycles with one anti-dependency, which `isolation.py` would find; here each reader is found, and
+named by what its user would say. Reads that precede reads of other sessions are left to the cycles (read inversion).
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """A small database in memory that keeps Boreal's promises, and breaks one of them if asked to: the checkers' own test bench.
 
-`run` interleaves clients at random: each begins a transaction (its snapshot is fixed: the last committed event), performs a
-few operations on snapshot and own writes, and commits (first committer wins; SERIALIZABLE also validates its reads). The
-acknowledgement arrives some steps later, or never. The result is what a recorder would have: transactions with white-box
-facts, and the journal as real, hash-chained events.
+`run` interleaves clients at random: each begins a transaction (its snapshot is fixed: the last committed event),
+performs a few operations on snapshot and own writes, and commits (first committer wins; SERIALIZABLE also validates its
+reads). The acknowledgement arrives some steps later, or never. The result is what a recorder would have: transactions
+with white-box facts, and the journal as real, hash-chained events.
 
-A `Fault` makes the database wrong in one way, each now and then; `Run.fired` counts how often that made a difference, so that
-a test knows when there is something to find. It is written for clarity, from the promises alone, and shares no code with the
-checkers or with Boreal's adjudicator.
+A `Fault` makes the database wrong in one way, each now and then; `Run.fired` counts how often that made a difference,
+so that a test knows when there is something to find. It is written for clarity, from the promises alone, and shares no
+code with the checkers or with Boreal's adjudicator.
 """
 
 from __future__ import annotations

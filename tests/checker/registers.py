@@ -3,15 +3,17 @@
 A register forgets its past, so a read tells only who wrote what it returned (wr). The order of versions comes from
 
 1. the journal positions of their writers, where they are known: a total order of those;
-2. *writes follow reads*: who read a version and then replaced it wrote a later one (snapshot isolation: nothing can have come in between);
-3. *real time*: a write that was acknowledged before the transaction of another began is earlier (strong reads: the later
-   one's snapshot contains it);
+2. *writes follow reads*: who read a version and then replaced it wrote a later one (snapshot isolation: nothing can
+   have come in between);
+3. *real time*: a write that was acknowledged before the transaction of another began is earlier (strong reads: the
+   later one's snapshot contains it);
 4. nothing is earlier than the first write.
 
-Points 2 and 3 are Elle's optional assumptions; Boreal promises both. Together they give a partial order. If it is cyclic,
-that itself is an anomaly, and nothing more is concluded from the key's order. A reader of version v gets rw edges to the
-writers of v's direct successors. An edge to a successor that is not the next one stands for rw, ww, …, ww, a path with as many
-anti-dependencies; so it neither makes nor renames a cycle. Readers of "nothing" have the minimal versions as successors, at most `FIRST_TARGETS` of them.
+Points 2 and 3 are Elle's optional assumptions; Boreal promises both. Together they give a partial order. If it is
+cyclic, that itself is an anomaly, and nothing more is concluded from the key's order. A reader of version v gets rw
+edges to the writers of v's direct successors. An edge to a successor that is not the next one stands for rw, ww, …, ww,
+a path with as many anti-dependencies; so it neither makes nor renames a cycle. Readers of "nothing" have the minimal
+versions as successors, at most `FIRST_TARGETS` of them.
 """
 
 from __future__ import annotations

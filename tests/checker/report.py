@@ -2,12 +2,12 @@
 
     check / prove / check_bank ──▶ Report(examined, anomalies)    report.ok    str(report)
 
-A name is one of `AnomalyKind`, the field's own word where there is one. Cycles that exist only because of session order or
-real-time order carry that order as a suffix: `G-single-realtime` is a cycle with one anti-dependency that needs the fact
-that one transaction had ended before another began.
+A name is one of `AnomalyKind`, the field's own word where there is one. Cycles that exist only because of session order
+or real-time order carry that order as a suffix: `G-single-realtime` is a cycle with one anti-dependency that needs the
+fact that one transaction had ended before another began.
 
-A damaged run may hold as many anomalies as transactions. `Findings` keeps the first `KEPT_PER_KIND` of each kind and counts
-the rest, so that neither memory nor the reader drowns.
+A damaged run may hold as many anomalies as transactions. `Findings` keeps the first `KEPT_PER_KIND` of each kind and
+counts the rest, so that neither memory nor the reader drowns.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.checker.history import Append, Key, Operation, ReadList, ReadRegister
 KEPT_PER_KIND = 10
 _ELEMENTS_SHOWN = 12
 _OPERATIONS_SHOWN = 12
+_TRANSACTIONS_SHOWN = 20
 
 
 class AnomalyKind(enum.Enum):
@@ -140,8 +141,8 @@ class Findings:
         self.transactions = transactions
         self.kept: list[Anomaly] = []
         self.counts: Counter[str] = Counter()
-        self.pairs: list[frozenset[int]] = []
-        """The transactions of each kept anomaly."""
+        self._concerned: set[frozenset[int]] = set()
+        """The transactions of each kept anomaly between several."""
 
     def add(
         self,
@@ -158,9 +159,17 @@ class Findings:
         if self.counts[name] > KEPT_PER_KIND:
             return
         concerned = tuple(dict.fromkeys(indices))
-        lines = (what, *(describe(index, self.transactions[index]) for index in concerned), *facts)
+        shown = [describe(index, self.transactions[index]) for index in concerned[:_TRANSACTIONS_SHOWN]]
+        if len(shown) < len(concerned):
+            shown.append(f"… and {len(concerned) - len(shown)} more transactions")
+        lines = (what, *shown, *facts)
         self.kept.append(Anomaly(kind, concerned, tuple(dict.fromkeys(keys)), lines, order))
-        self.pairs.append(frozenset(concerned))
+        if len(concerned) > 1:
+            self._concerned.add(frozenset(concerned))
+
+    def includes_any_of(self, transactions: set[int]) -> bool:
+        """Whether an anomaly between several transactions has been kept, all of which are among these."""
+        return any(concerned <= transactions for concerned in self._concerned)
 
     def report(self, *examined: tuple[str, int]) -> Report:
         """All of it."""

@@ -2,10 +2,10 @@
 
 Goal: each kind is found, under its own name and no other, and explained; a neighbour that is allowed passes.
 
-Method: hand-written histories. Sources: Adya, "Weak Consistency" (MIT, 1999), §4.2–4.4 (H names in the comments); Berenson et
-al. 1995 (P4, A5); Fekete, O'Neil, O'Neil 2004 (read-only anomaly); Sovran et al. 2011 (long fork); Kingsbury and Alvaro,
-"Elle" (2020), §2 and §7; Terry et al. 1994 (session guarantees); Herlihy and Wing 1990 (real time). Version orders that the
-papers give as x₁ ≪ x₂ are the order of list elements here.
+Method: hand-written histories. Sources: Adya, "Weak Consistency" (MIT, 1999), §4.2–4.4 (H names in the comments);
+Berenson et al. 1995 (P4, A5); Fekete, O'Neil, O'Neil 2004 (read-only anomaly); Sovran et al. 2011 (long fork);
+Kingsbury and Alvaro, "Elle" (2020), §2 and §7; Terry et al. 1994 (session guarantees); Herlihy and Wing 1990 (real
+time). Version orders that the papers give as x₁ ≪ x₂ are the order of list elements here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Bank totals.
 
-Goal: any snapshot of all accounts that does not sum to the total is found, and nothing else is. Method: three accounts with 10
-each and histories by hand.
+Goal: any snapshot of all accounts that does not sum to the total is found, and nothing else is. Method: three accounts
+with 10 each and histories by hand.
 """
 
 from __future__ import annotations

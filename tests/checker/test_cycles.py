@@ -1,7 +1,8 @@
 """Components and cycles of random graphs against brute force, and real-time order against its definition.
 
-Goal: components are exactly the sets of mutually reachable nodes; the cheapest cycle is a cycle, and none is cheaper; the chain of
-moments orders exactly those pairs of transactions of which one ended before the other began. Method: hypothesis.
+Goal: components are exactly the sets of mutually reachable nodes; the cheapest cycle is a cycle, and none is cheaper;
+the chain of moments orders exactly those pairs of transactions of which one ended before the other began. Method:
+hypothesis.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The checker against the definition of what it checks, by brute force.
 
 Goal: no false alarm and no oversight on small histories. Method: hypothesis makes histories of up to four transactions,
-right, nearly right and wrong, and one last transaction that reads every key. A depth-first search over all interleavings of starts
-and commits asks the definition: is there one in which each transaction reads its start's state, the first committer wins,
-SERIALIZABLE transactions that wrote find their reads unchanged at commit, and real time is respected? For lists (whose last read fixes the order of versions) the
-checker must say yes exactly if the search does. For registers without white-box order it may miss something, but must
-never raise a false alarm.
+right, nearly right and wrong, and one last transaction that reads every key. A depth-first search over all
+interleavings of starts and commits asks the definition: is there one in which each transaction reads its start's state,
+the first committer wins, SERIALIZABLE transactions that wrote find their reads unchanged at commit, and real time is
+respected? For lists (whose last read fixes the order of versions) the checker must say yes exactly if the search does.
+For registers without white-box order it may miss something, but must never raise a false alarm.
 """
 
 from __future__ import annotations

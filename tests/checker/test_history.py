@@ -1,7 +1,7 @@
 """Histories as files, and the command line that checks them again.
 
-Goal: what was recorded comes back the same; a file that is no history is refused with its line; the exit status tells the
-verdict. Method: hypothesis round trips; the command called in process.
+Goal: what was recorded comes back the same; a file that is no history is refused with its line; the exit status tells
+the verdict. Method: hypothesis round trips; the command called in process.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def test_command_line_on_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([str(tmp_path / "good.jsonl")]) == 0
     said = capsys.readouterr().out
     assert said.startswith("seed 1\nno anomaly in ")
-    assert f"{len(result.events)} write sets proven" in said
+    assert f"{len(result.events)} write sets compared" in said
 
 
 def test_command_line_on_a_bad_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

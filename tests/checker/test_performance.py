@@ -1,8 +1,9 @@
 """The checkers stay linear.
 
-Goal: 50,000 transactions of four operations are judged in well under 20 s of one slow core, and twice as many take about
-twice as long. Method: histories of the reference's kind, made directly (one key retires after 100 appends, as a recorder should
-do it), with 16 clients; CPU time of the process, so that a busy machine does not matter. The bounds are generous.
+Goal: 50,000 transactions of four operations are judged in well under 20 s of one slow core, and five times as many take
+about five times as long; nor does a history of which half is wrong take for ever. Method: histories of the reference's
+kind, made directly (one key retires after 100 appends, as a recorder should do it), with 16 clients; CPU time of the
+process, so that a busy machine does not matter. The bounds are generous.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from random import Random
 from time import process_time
 
+import msgspec
 import pytest
 
 from tests.checker.anomalies import check
@@ -101,18 +103,41 @@ def seconds(count: int) -> tuple[float, float]:
     end = process_time()
     assert report.ok, report
     assert proof.ok, proof
-    assert dict(proof.examined)["reads proven"] > count
+    assert dict(proof.examined)["reads compared"] > count
     return middle - start, end - middle
 
 
-@pytest.mark.timeout(120)
-def test_fifty_thousand_transactions_in_linear_time(record_property: pytest.Config) -> None:
-    small = seconds(12_500)
+@pytest.mark.timeout(600)  # by the wall clock, which a busy machine stretches
+def test_fifty_thousand_transactions_in_linear_time() -> None:
+    small = seconds(10_000)
     large = seconds(50_000)
     print(
-        f"50,000 transactions: check {large[0]:.2f} s, proof {large[1]:.2f} s; 12,500: {small[0]:.2f} s, {small[1]:.2f} s"
+        f"50,000 transactions: check {large[0]:.2f} s, proof {large[1]:.2f} s; 10,000: {small[0]:.2f} s, {small[1]:.2f} s"
     )
     assert sum(large) < 15
-    # Four times the work; twice that for caches and the garbage collector.
-    assert large[0] < 8 * small[0]
-    assert large[1] < 8 * small[1]
+    # Five times the work; three times that for caches and the garbage collector. Quadratic would be 25.
+    assert large[0] < 15 * small[0]
+    assert large[1] < 15 * small[1]
+
+
+def test_a_history_full_of_errors_is_judged_in_bounded_time() -> None:
+    random = Random(2)
+    transactions, journal = serial_history(5_000)
+    wrong = [
+        msgspec.structs.replace(
+            one,
+            operations=tuple(
+                ReadList(operation.key, operation.values[: random.randint(0, len(operation.values))])
+                if isinstance(operation, ReadList) and random.random() < 0.5
+                else operation
+                for operation in one.operations
+            ),
+        )
+        for one in transactions
+    ]
+    start = process_time()
+    report, proof = check(wrong), prove(wrong, journal)
+    assert process_time() - start < 10
+    assert report.counts["stale read"] > 500
+    assert proof.counts["read is not the snapshot's"] > 1000
+    assert len(str(report)) < 1_000_000

@@ -1,8 +1,8 @@
 """The journal's proof, point by point, and the chain of the journal itself.
 
-Goal: each point of `proof.py` is refuted by the smallest history that breaks it, under its own name, and holds for the same
-history unbroken. Method: journals of a few hand-made, correctly chained events. The conflict table is written out from
-architecture §3.
+Goal: each point of `proof.py` is refuted by the smallest history that breaks it, under its own name, and holds for the
+same history unbroken. Method: journals of a few hand-made, correctly chained events. The conflict table is written out
+from architecture §3.
 """
 
 from __future__ import annotations
@@ -249,8 +249,8 @@ def test_the_report_counts_what_was_proven() -> None:
     report = prove([ONE, t("r x [1]", at=(200, 300), snapshot=100), t("r x [1]", at=(200, 300))], [FIRST])
     assert dict(report.examined) == {
         "events": 1,
-        "reads proven": 1,
-        "write sets proven": 1,
+        "reads compared": 1,
+        "write sets compared": 1,
         "transactions found in the journal": 1,
         "unidentified": 0,
     }

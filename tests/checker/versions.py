@@ -13,6 +13,8 @@ from typing import NamedTuple
 from tests.checker.history import Key
 from tests.checker.report import AnomalyKind, Findings
 
+_NAMES_SHOWN = 5
+
 
 class KeyVersions(NamedTuple):
     """A key whose versions are totally ordered.
@@ -36,7 +38,7 @@ def lost_updates(key: Key, saw: Iterable[tuple[int, Hashable]], wrote: Iterable[
 
     Args:
         key: the key.
-        saw: (transaction, identity of the version that it saw before it wrote).
+        saw: (transaction, the version that it saw before it wrote).
         wrote: those who wrote the key. Both only of those who count.
         findings: where to note it.
     """
@@ -47,7 +49,8 @@ def lost_updates(key: Key, saw: Iterable[tuple[int, Hashable]], wrote: Iterable[
             replaced[version].append(index)
     for version, indices in replaced.items():
         if len(indices) > 1:
-            names = " and ".join(f"T{index}" for index in indices)
+            names = " and ".join(f"T{index}" for index in indices[:_NAMES_SHOWN])
+            more = f" and {len(indices) - _NAMES_SHOWN} more" if len(indices) > _NAMES_SHOWN else ""
             shown = "nothing" if version is None else version
-            what = f"{names} all read the same version of {key} ({shown}), all changed it, and all committed"
+            what = f"{names}{more} read the same version of {key} ({shown}), changed it, and committed"
             findings.add(AnomalyKind.LOST_UPDATE, what, indices, [key])
