@@ -17,7 +17,7 @@ with no anti-dependency is G0 or G1c. One with a single rw is G-single (read ske
 several passes through some Tⱼ from Cⱼ (rw in) to Sⱼ (rw out) only over other edges, for a path cannot go from Cⱼ back
 to Sⱼ at once: so two neighbouring rw never close a cycle, and write skew passes, as snapshot isolation allows (Fekete
 et al. 2005); several rw with something between each are a long fork, or G-nonadjacent in general. The fourth row
-follows Adya's mixing rule (thesis §5.5.3: an anti-dependency is obligatory where its *reader* runs at PL-3): cycles
+follows Adya's mixing rule (an anti-dependency is obligatory where its *reader* runs at PL-3): cycles
 that need it are G2. They need a SERIALIZABLE transaction wherever two anti-dependencies meet, and nothing of the
 others; where all are at snapshot isolation there is none. A SERIALIZABLE transaction that wrote nothing happens as a
 whole at its snapshot; since only rw edges end at a C, and only at a writer's, its two nodes act as one.

@@ -1,4 +1,4 @@
-"""List-append: the order of versions from the reads themselves (Elle, §4).
+"""List-append: the order of versions from the reads themselves (Elle).
 
 A list that only grows shows its whole past in every read. The longest read of a key is its version order; every other
 read must be a prefix of it. From that follow, without any guess,

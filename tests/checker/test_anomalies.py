@@ -2,9 +2,9 @@
 
 Goal: each kind is found, under its own name and no other, and explained; a neighbour that is allowed passes.
 
-Method: hand-written histories. Sources: Adya, "Weak Consistency" (MIT, 1999), §4.2–4.4 (H names in the comments);
+Method: hand-written histories. Sources: Adya, "Weak Consistency" (MIT, 1999);
 Berenson et al. 1995 (P4, A5); Fekete, O'Neil, O'Neil 2004 (read-only anomaly); Sovran et al. 2011 (long fork);
-Kingsbury and Alvaro, "Elle" (2020), §2 and §7; Terry et al. 1994 (session guarantees); Herlihy and Wing 1990 (real
+Kingsbury and Alvaro, "Elle" (2020); Terry et al. 1994 (session guarantees); Herlihy and Wing 1990 (real
 time). Version orders that the papers give as x₁ ≪ x₂ are the order of list elements here.
 """
 
@@ -30,7 +30,7 @@ CASES: dict[str, tuple[str, list[Transaction], list[Transaction]]] = {
         [t("w x 1", at=(0, 10), position=2), t("w x 2", at=(20, 30), position=1)],
         [t("w x 1", at=(0, 10), position=1), t("w x 2", at=(20, 30), position=2)],
     ),
-    "aborted read, Adya H_1a": (
+    "aborted read, Adya G1a": (
         "G1a",
         [t("a x 1", outcome=ABORTED), t("r x [1]")],
         [t("a x 1", outcome=ABORTED), t("r x []")],
@@ -45,17 +45,17 @@ CASES: dict[str, tuple[str, list[Transaction], list[Transaction]]] = {
         [t("w x 1", outcome=ABORTED), t("r x 1")],
         [t("w x 1", outcome=UNKNOWN), t("r x 1")],
     ),
-    "intermediate read, Adya H_1b": (
+    "intermediate read, Adya G1b": (
         "G1b",
         [t("a x 1; a x 2"), t("r x [1]")],
         [t("a x 1; a x 2"), t("r x [1 2]")],
     ),
-    "intermediate read of a register, Adya H_1b": (
+    "intermediate read of a register, Adya G1b": (
         "G1b",
         [t("w x 1; w x 2"), t("r x 1")],
         [t("w x 1; w x 2"), t("r x 2")],
     ),
-    "circular information flow, Adya H_1c": (
+    "circular information flow, Adya G1c": (
         "G1c",
         [t("a x 1; r y [2]"), t("a y 2; r x [1]")],
         [t("a x 1; r y []"), t("a y 2; r x [1]")],
@@ -80,7 +80,7 @@ CASES: dict[str, tuple[str, list[Transaction], list[Transaction]]] = {
         [t("a x 1; a y 1"), t("r x [1]; a x 2; a y 2"), t("r x [1 2]; r y [1]"), t("r y [1 2]")],
         [t("a x 1; a y 1"), t("r x [1]; a x 2; a y 2"), t("r x [1 2]; r y [1 2]"), t("r y [1 2]")],
     ),
-    "TiDB's append over an append it did not see, Elle §7.1": (
+    "TiDB's append over an append it did not see, Elle": (
         "G-single",
         [t("a 34 2; a 34 1"), t("r 34 [2 1]; a 36 5; a 34 4"), t("a 34 5"), t("r 34 [2 1 5 4]")],
         [t("a 34 2; a 34 1"), t("r 34 [2 1 5]; a 36 5; a 34 4"), t("a 34 5"), t("r 34 [2 1 5 4]")],
@@ -136,7 +136,7 @@ CASES: dict[str, tuple[str, list[Transaction], list[Transaction]]] = {
         [t("r x []; a y 1", isolation=SERIALIZABLE), t("r y []; a x 1", isolation=SERIALIZABLE)],
         [t("r x []; a y 1"), t("r y []; a x 1")],
     ),
-    "mixed levels, after Adya §5.5.3: the pivot alone is SERIALIZABLE": (
+    "mixed levels, after Adya's mixing rule: the pivot alone is SERIALIZABLE": (
         "G2",
         [t("r x []; a y 1", isolation=SERIALIZABLE), t("a x 1"), t("r x [1]; r y []")],
         [t("r x []; a y 1"), t("a x 1"), t("r x [1]; r y []", isolation=SERIALIZABLE)],
@@ -211,7 +211,7 @@ CASES: dict[str, tuple[str, list[Transaction], list[Transaction]]] = {
         [t("r x 7")],
         [t("r x -")],
     ),
-    "two histories of one list, Elle §2": (
+    "two histories of one list, Elle": (
         "incompatible order",
         [t("a x 1"), t("a x 2"), t("r x [1 2]"), t("r x [2 1]")],
         [t("a x 1"), t("a x 2"), t("r x [1 2]"), t("r x [1]")],
