@@ -41,8 +41,42 @@ PREPARED_MAX = 10_000
 PORTALS_MAX = 1000
 
 
+_QUERY, _BIND = b"QB"
+_WITHOUT_SNAPSHOT = (
+    syntax_commands.Transaction,
+    syntax_commands.Set,
+    syntax_commands.SetTransaction,
+    syntax_commands.SetConstraints,
+    syntax_commands.Reset,
+    syntax_commands.Show,
+    syntax_commands.Discard,
+    syntax_commands.Deallocate,
+    syntax_commands.CloseCursor,
+    syntax_commands.Unlisten,
+    syntax_commands.EmptyStatement,
+)
+"""Statements that read nothing which other transactions write."""
+
+
 class ExtendedQuery(InlineStatements):
     """The storey of the extended protocol."""
+
+    def wants_snapshot(self, kind: int, body: bytes) -> bool:
+        """Whether a Query, Bind or Execute may fix a snapshot. What is wrong with the message is for its handler to say."""
+        if self.transaction is not None or self.transaction_status == "E":
+            return False
+        try:
+            if kind == _QUERY:
+                parsed = self.gateway.parse(body[:-1].decode())
+                return any(not isinstance(statement.statement, _WITHOUT_SNAPSHOT) for statement in parsed)
+            if kind == _BIND:
+                node = self.find_prepared(messages.parse_bind(body).statement).node
+            else:
+                prepared = self.find_portal(messages.parse_execute(body)[0]).prepared
+                node = prepared.node if prepared is not None else None
+        except (SqlError, UnicodeDecodeError):
+            return False
+        return node is not None and not isinstance(node, _WITHOUT_SNAPSHOT)
 
     def parse(self, name: str, sql: str, parameter_types: Sequence[int]) -> None:
         """Parse: prepare a statement."""

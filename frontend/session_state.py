@@ -86,6 +86,7 @@ class SessionState:
     def __init__(self, connection: Connection, gateway: Gateway) -> None:
         self.connection = connection
         self.gateway = gateway
+        self.reads = gateway.reads
         self._view: View = gateway.view
         self._contention = gateway.contention
         self._busy: Any = None  # the hot key that the statement waits for

@@ -5,7 +5,7 @@
 Order and completeness are kept by three small pieces of state:
 
 - `_held`, a set of reasons for which nothing is dispatched: the session suspended the message, the client does not read
-  its replies, other connections are to have their turn, the connection is closed. Whatever arrives meanwhile waits in the buffer; above a bound reading pauses.
+  its replies, other connections are to have their turn, a strong read asks how recent it must be, the connection is closed. Whatever arrives meanwhile waits in the buffer; above a bound reading pauses.
 - `_mode`: normal; copying in (only COPY messages make sense); skipping (an extended-protocol message failed, and all
   is discarded up to Sync). **`_fail` is the one place that reports errors and starts skipping, `_complete` the one place
   that sends ReadyForQuery.**
@@ -30,6 +30,7 @@ from struct import Struct
 from typing import Final, cast
 
 from frontend.errors import SqlError
+from frontend.reads import LocalReads, StrongReads
 from frontend.wire import messages
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.limits import PROTOCOL_MESSAGE_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX, WireLimits
@@ -45,7 +46,8 @@ SUSPENDED: Final = 1
 WRITE_PAUSED: Final = 2
 CLOSED: Final = 4
 YIELDED: Final = 8
-STOPS: Final = SUSPENDED | WRITE_PAUSED | CLOSED | YIELDED
+ASKING: Final = 64  # the message at hand needs a snapshot, and the node asks how far its view must have come
+STOPS: Final = SUSPENDED | WRITE_PAUSED | CLOSED | YIELDED | ASKING
 # Two that do not stop dispatching, but send every message's end through _settle:
 DRAINING: Final = 16
 REPORTING: Final = 32  # ParameterStatus is due before the next ReadyForQuery
@@ -108,15 +110,18 @@ class PostgresConnection(asyncio.Protocol):
         "_command",
         "_dispatching",
         "_ended",
+        "_granted",
         "_held",
         "_limits",
         "_lost",
         "_mode",
         "_needed",
+        "_refusal",
         "_output",
         "_output_bytes",
         "_position",
         "_reading_paused",
+        "_reads",
         "_registry",
         "_secret",
         "_transport",
@@ -151,6 +156,9 @@ class PostgresConnection(asyncio.Protocol):
         self._channel = channel
         self._lost = lost
         self._turn = turn
+        self._reads: StrongReads = LocalReads()
+        self._granted = False  # the message at hand may fix its snapshot
+        self._refusal: SqlError | None = None  # or why it may not
         self._held = 0
         self._mode = NORMAL
         self._command = NO_COMMAND
@@ -174,6 +182,7 @@ class PostgresConnection(asyncio.Protocol):
         self._dispatching = True
         try:
             self.session = factory(self)
+            self._reads = self.session.reads
         except Exception as error:
             self._fail(error)
         self._dispatching = False
@@ -276,7 +285,7 @@ class PostgresConnection(asyncio.Protocol):
             if self._buffered < self._needed:
                 return
             self._join()
-        elif data[0] == _B and not self._held and not self._mode and self._run_segment(data):
+        elif data[0] == _B and not self._held and not self._mode and not self._reads.waits and self._run_segment(data):
             return
         else:
             self._buffer = data
@@ -409,6 +418,9 @@ class PostgresConnection(asyncio.Protocol):
                     self._check_frame(kind, length)
                     self._needed = 1 + length
                     break
+                if self._reads.waits and self._must_ask(kind, data[start:end]):
+                    self._needed = 1 + length
+                    break
                 position = end
                 turns -= 1
                 if not turns:
@@ -417,6 +429,9 @@ class PostgresConnection(asyncio.Protocol):
                     self._dispatch_special(kind, data[start:end])
                     continue
                 try:
+                    if self._refusal is not None:
+                        self._command = QUERY if kind == _Q else EXTENDED
+                        self._refuse()
                     if kind == _Q:
                         self._command = QUERY
                         terminator = end - 1
@@ -439,6 +454,7 @@ class PostgresConnection(asyncio.Protocol):
                             self._command = SYNC
                             position = size
                             if session.run_segment(data[start:end], tail == 22):
+                                self._granted = False
                                 if not self._held and not self._mode:
                                     output.append(_READY[session.transaction_status])
                                     continue
@@ -487,6 +503,31 @@ class PostgresConnection(asyncio.Protocol):
             else:
                 self._position = position
                 self._buffered = size - position
+
+    def _must_ask(self, kind: int, body: bytes) -> bool:
+        """Whether the message has to wait until the local view is recent enough for a strong read; then it is asked for."""
+        if self._granted:
+            if kind in (_Q, _E, _S):  # a Bind is granted for its Execute
+                self._granted = False
+            return False
+        if kind not in (_Q, _B, _E) or self._mode or not cast(Session, self.session).wants_snapshot(kind, body):
+            return False
+        self._held |= ASKING
+        self._reads.barrier(self._answered)
+        return True
+
+    def _answered(self, error: SqlError | None) -> None:
+        if self._held & CLOSED:
+            return
+        self._held &= ~ASKING
+        self._granted = True
+        self._refusal = error
+        self._continue()
+
+    def _refuse(self) -> None:
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            raise refusal
 
     def _yield_turn(self) -> None:
         self._held |= YIELDED
