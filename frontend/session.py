@@ -69,6 +69,7 @@ class Session(ExtendedQuery):
         self.transaction: Transaction | None = None
         self.draft: CatalogDraft | None = None
         self.settings = Settings()
+        self.settings.live["boreal.read_path"] = lambda: self.reads.path
         self.context = SessionContext(self, startup.user)
         self.context.system = SessionInformation(self)
         self.sequences = gateway.sequences.session()
