@@ -33,14 +33,21 @@ class HybridClock:
         source: the host's clock.
         error_bound_us: how far the host's clock may be off, or None while unknown.
         ahead_us_max: `observe` refuses timestamps further than this ahead of the host's clock.
+        lead_us: how far timestamps run ahead of the host's clock (architecture §4, `commit_lead_ms`).
     """
 
-    __slots__ = ("_last_us", "_source", "ahead_us_max", "error_bound_us")
+    __slots__ = ("_last_us", "_lead_us", "_source", "ahead_us_max", "error_bound_us")
 
     def __init__(
-        self, source: WallClock, *, error_bound_us: int | None = None, ahead_us_max: int = 3600 * 1_000_000
+        self,
+        source: WallClock,
+        *,
+        error_bound_us: int | None = None,
+        ahead_us_max: int = 3600 * 1_000_000,
+        lead_us: int = 0,
     ) -> None:
         self._source = source
+        self._lead_us = lead_us
         self._last_us = 0
         self.error_bound_us = error_bound_us
         self.ahead_us_max = ahead_us_max
@@ -52,7 +59,7 @@ class HybridClock:
 
     def now_us(self) -> int:
         """A timestamp larger than every one issued or observed before."""
-        now = self._source.wall_us()
+        now = self._source.wall_us() + self._lead_us
         if now <= self._last_us:
             now = self._last_us + 1
         self._last_us = now

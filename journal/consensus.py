@@ -10,13 +10,21 @@ What is replaced, and why:
 
 | pysyncobj                 | here                                                                                   |
 | ------------------------- | -------------------------------------------------------------------------------------- |
-| __applyLogEntries         | only moves the index. The owner applies entries, once they are durable here, so that    |
-|                           | the disk works on the next block meanwhile; and an exception in apply cannot be retried |
+| __applyLogEntries         | only moves the index, and tells the followers at once. The owner applies entries, once   |
+|                           | they are durable here, so that the disk works on the next block meanwhile; and an        |
+|                           | exception in apply cannot be retried                                                    |
 | _checkCommandsToApply     | takes entries from the owner, without a queue, a lock and a pipe write for each         |
-| __sendAppendEntries       | leaves out peers that lag behind the compacted log                                     |
+| __sendAppendEntries       | written anew: bytes in flight to a peer are bounded; one that lags behind the compacted  |
+|                           | log gets heartbeats and is told to ask for a feed; peers in the order of their names     |
+| __sendNextNodeIdx         | a follower whose log differs goes back a whole term at once (§5.3), not one entry        |
+| __connectedToAnyone       | asked exactly when an election is due: the pre-vote, and who may stand at all            |
+| __onMessageReceived       | pre-votes; a leader of an older term is told so; each voter's vote counts once; what the |
+|                           | closed timestamps and fast commit need to know                                          |
 | __onNodeConnected         | begins anew with a peer that was away                                                  |
+| __onBecomeLeader          | forgets what was in flight; notes the term's first entry                                |
 | __tryLogCompaction        | nothing: the owner compacts the log                                                     |
-| __generateRaftTimeout     | the environment's randomness                                                            |
+| __generateRaftTimeout     | the environment's randomness; a witness waits longer                                    |
+| __otherNodes, __readonly… | set by `adopt`: voters and learners of the newest configuration in the log               |
 | monotonicTime (global)    | the environment's clock                                                                 |
 | createJournal (global)    | hands over the log that the configuration carries                                       |
 | _poller                   | nothing to poll: the transport is asyncio's                                             |
@@ -26,12 +34,22 @@ What is replaced, and why:
 timeout, or is a leader with a lease: a partitioned node that returns with a high term cannot depose a healthy leader,
 and the lease is sound: a majority that acknowledged a heartbeat sent at t will not elect anybody before t + minimum
 election timeout, measured on their clocks, so with a drift allowance the leader may read locally until then.
+
+**Pre-vote** (Raft dissertation §9.6). A node that would stand first asks whether it would be elected; terms do not grow
+in a partition, and nobody stands while its voters still stick to a leader. Should a node have a higher term nevertheless,
+it says so to the leader that it cannot follow (`stale_term`), which steps down: the paper's reply to an AppendEntries of
+an old term, which pysyncobj does not send.
+
+**Transfer.** The outgoing leader gives up its lease for the rest of its term before it asks its successor to stand
+(`timeout_now`); the successor's vote requests are marked as forced, and pass stickiness.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pysyncobj.syncobj
@@ -40,22 +58,39 @@ from pysyncobj.node import Node
 
 from journal.environment import Environment, RandomSource, WallClock
 from journal.errors import NodeFatal
-from journal.raftlog import RaftLog
-from journal.transport import Message, PeerTransport
+from journal.raftlog import Entry, RaftLog
+from journal.transport import Message, PeerNode, PeerTransport
 
 logger = logging.getLogger(__name__)
 
 LEASE_SHARE = 0.8
 """The part of the minimum election timeout that a lease lasts: allows clocks to drift apart by a fifth."""
 
+_FOLLOWER = 0
+_NEAR_ENTRIES = 1000
 _PRIVATE = (
     "_SyncObj__applyLogEntries",
-    "_SyncObj__tryLogCompaction",
+    "_SyncObj__connectedToAnyone",
     "_SyncObj__generateRaftTimeout",
-    "_SyncObj__sendAppendEntries",
+    "_SyncObj__onBecomeLeader",
+    "_SyncObj__onMessageReceived",
     "_SyncObj__onNodeConnected",
+    "_SyncObj__sendAppendEntries",
+    "_SyncObj__sendNextNodeIdx",
+    "_SyncObj__setCurrentTerm",
+    "_SyncObj__setState",
+    "_SyncObj__tryLogCompaction",
     "_checkCommandsToApply",
 )
+
+
+@dataclass(frozen=True)
+class Timing:
+    """In seconds: between heartbeats, and the bounds of the time without a leader after which a node stands."""
+
+    heartbeat: float
+    election_min: float
+    election_max: float
 
 
 class _Injected:
@@ -111,11 +146,16 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         name: this node.
         next_entry: called in a tick while leader, until it returns None: the next entry to order.
         on_ordered: called with (index, term) of each entry taken.
-        heartbeat_seconds, election_seconds_min, election_seconds_max: timing.
+        on_behind: called, leader only, with the name of a peer that needs entries which are compacted away.
+        close_time: called, leader only: a timestamp at or below which it will order nothing any more.
+        on_closed: called with (Raft index, timestamp) of such a promise by the present leader.
+        timing: seconds between heartbeats, and between which an election is due.
+        bytes_in_flight_max: see `ReplicaSettings.peer_bytes_in_flight_max`.
     """
 
     _SyncObj__raftCommitIndex: int
     _SyncObj__leaderCommitIndex: int
+    _SyncObj__raftElectionDeadline: float
 
     def __init__(
         self,
@@ -126,38 +166,63 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         *,
         next_entry: Callable[[], bytes | None],
         on_ordered: Callable[[int, int], None],
-        heartbeat_seconds: float,
-        election_seconds_min: float,
-        election_seconds_max: float,
+        on_behind: Callable[[str], None] = lambda name: None,
+        close_time: Callable[[], int] = lambda: 0,
+        on_closed: Callable[[int, int], None] = lambda index, closed_us: None,
+        timing: Timing,
         entry_bytes_max: int,
+        bytes_in_flight_max: int,
     ) -> None:
         self._clock = environment.clock
         self._chance: RandomSource = environment.random
         self._log = log
         self._peers = transport
+        self._own_name = name
         self._next_entry = next_entry
         self._on_ordered = on_ordered
-        self._election_seconds_min = election_seconds_min
-        self._election_seconds_max = election_seconds_max
+        self._on_behind = on_behind
+        self._close_time = close_time
+        self._on_closed = on_closed
+        self._closed_heard = 0
+        self._timing = timing
+        self._batch_bytes = max(4 << 20, 2 * entry_bytes_max)
+        self._in_flight_max = bytes_in_flight_max
+        self._in_flight: dict[str, deque[tuple[int, int]]] = {}
+        self._in_flight_bytes: dict[str, int] = {}
         # A heartbeat acknowledged just before a restart still binds: whoever starts has heard a leader.
         self._leader_heard = environment.clock.monotonic()
+        self._pre_votes: dict[str, float] = {}
+        self._pre_vote_due = 0.0
+        self._yields_until = 0.0
+        self._votes_counted: set[tuple[int, str]] = set()
+        self._forced_term = 0
+        self._lease_given_up_in = -1
+        self._first_of_term = 0
+        self.voters: frozenset[str] = frozenset()
+        self.is_voter = True
+        self.is_witness = False
+        self.abstains = False
+        """Whether this node hears nothing of Raft: it has yet to learn what it may once have promised."""
         self.committed_index = max(1, log.commit_floor)
+        self.matched_in_term = 0
+        """Follower: up to here the log is the leader's, and the entry there is of the current term."""
         _injected.clock = environment.clock
         configuration = SyncObjConf(
             autoTick=False,
             appendEntriesUseBatch=False,
-            appendEntriesPeriod=heartbeat_seconds,
-            raftMinTimeout=election_seconds_min,
-            raftMaxTimeout=election_seconds_max,
-            leaderFallbackTimeout=election_seconds_max,
-            connectionTimeout=election_seconds_max,
-            appendEntriesBatchSizeBytes=max(4 << 20, 2 * entry_bytes_max),
+            appendEntriesPeriod=timing.heartbeat,
+            raftMinTimeout=timing.election_min,
+            raftMaxTimeout=timing.election_max,
+            # A leader whose majority is silent for so long may have been replaced: it must not linger.
+            leaderFallbackTimeout=timing.election_min + timing.heartbeat,
+            connectionTimeout=timing.election_max,
+            appendEntriesBatchSizeBytes=self._batch_bytes,
             dynamicMembershipChange=False,
             journalFile=log,
             fullDumpFile=None,
         )
-        super().__init__(Node(name), list(transport.nodes.values()), configuration, transport=transport)
-        transport.attach(lambda: self.raftCurrentTerm, self._admit)
+        super().__init__(PeerNode(name), list(transport.nodes.values()), configuration, transport=transport)
+        transport.attach(lambda: self.raftCurrentTerm, self._admit, self._annotate, self._connection_lost)
         self._poller = _NothingToPoll()
         self._SyncObj__raftLastApplied = self.committed_index
 
@@ -178,6 +243,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             self._SyncObj__applyLogEntries()
         self._checkCommandsToApply()
 
+    # ---- what the owner asks ----------------------------------------------------------------------------------------
+
     @property
     def is_leader(self) -> bool:
         """Whether this node believes to lead its term; see `has_lease` for certainty."""
@@ -192,30 +259,258 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
     @property
     def has_lease(self) -> bool:
         """Whether no other node can have been elected yet."""
-        return self.is_leader and self._clock.monotonic() < self._lease_end()
+        return (
+            self.is_leader
+            and self._lease_given_up_in != self.raftCurrentTerm
+            and self._clock.monotonic() < self.lease_end()
+        )
+
+    @property
+    def has_committed_in_term(self) -> bool:
+        """Leader only: whether an entry of its own term is committed, so that it knows what is (Raft §8)."""
+        return self.is_leader and self.committed_index >= self._first_of_term
 
     def matched_index(self, name: str) -> int:
         """Leader only: up to where a peer's log is known to agree."""
-        return int(self._SyncObj__raftMatchIndex.get(self._peers.nodes[name], 0))
+        node = self._peers.nodes.get(name)
+        return 0 if node is None else int(self._SyncObj__raftMatchIndex.get(node, 0))
 
-    def _lease_end(self) -> float:
-        peers = len(self._peers.nodes)
-        if not peers:
+    def is_near(self, name: str) -> bool:
+        """Leader only: whether a peer acknowledged a heartbeat lately, and its log agrees and has nearly everything."""
+        heard = self._peers.acknowledged.get(name, -1e9)
+        recent = self._clock.monotonic() - heard < 3 * self._timing.heartbeat + 0.2
+        matched = self.matched_index(name)
+        return recent and matched > 0 and matched >= self._log.last_index - _NEAR_ENTRIES
+
+    def lease_end(self) -> float:
+        """When, on the monotonic clock, the lease ends."""
+        return self.confirmed_since() + LEASE_SHARE * self._timing.election_min
+
+    def confirmed_since(self) -> float:
+        """Leader only: a majority has acknowledged a heartbeat that was sent at this monotonic time or later."""
+        others = self._SyncObj__otherNodes
+        if not others:
             return float("inf")
-        acknowledged = sorted((self._peers.acknowledged.get(name, -1e9) for name in self._peers.nodes), reverse=True)
-        majority = (peers + 1) // 2
-        return acknowledged[majority - 1] + LEASE_SHARE * self._election_seconds_min
+        acknowledged = sorted((self._peers.acknowledged.get(node.id, -1e9) for node in others), reverse=True)
+        return float(acknowledged[(len(others) + 1) // 2 - 1])
 
-    def _admit(self, message: Message) -> bool:
-        """Whether to deliver a message."""
+    def send_heartbeats(self) -> None:
+        """With the next tick."""
+        self._SyncObj__newAppendEntriesTime = 0.0
+
+    # ---- what the owner orders --------------------------------------------------------------------------------------
+
+    def adopt(self, voters: Collection[str], learners: Collection[str]) -> None:
+        """Use a configuration: from the moment that it is in the log, committed or not (Raft dissertation §4.1). The
+        transport knows its peers already."""
+        nodes = self._peers.nodes
+        others = {nodes[name] for name in voters if name != self._own_name}
+        readers = {nodes[name] for name in learners if name != self._own_name}
+        self.voters = frozenset(voters)
+        self.matched_in_term = 0
+        self.is_voter = self._own_name in voters
         now = self._clock.monotonic()
-        if message["type"] == "append_entries" and message["term"] >= self.raftCurrentTerm:
-            self._leader_heard = now
-        if message["type"] == "request_vote":
-            return now - self._leader_heard >= self._election_seconds_min and not self.has_lease
+        next_index, match_index = self._SyncObj__raftNextIndex, self._SyncObj__raftMatchIndex
+        for node in others | readers:
+            if node not in next_index:
+                next_index[node] = self._log.last_index + 1
+                match_index[node] = 0
+            self._SyncObj__lastResponseTime.setdefault(node, now)
+            if self._peers.is_connected(node.id):
+                self._SyncObj__connectedNodes.add(node)
+        for node in [node for node in next_index if node not in others and node not in readers]:
+            del next_index[node], match_index[node]
+            self._SyncObj__connectedNodes.discard(node)
+            self._SyncObj__lastResponseTime.pop(node, None)
+            self._forget_in_flight(node.id)
+        self._SyncObj__otherNodes = others
+        self._SyncObj__readonlyNodes = readers
+        self._pre_votes = {name: since for name, since in self._pre_votes.items() if name in voters}
+        if self.is_leader and not self.is_voter:
+            self._step_down()
+
+    def hand_over(self, name: str) -> bool:
+        """Ask a voter that has everything to stand at once. False if it has not, or this node does not lead."""
+        node = self._peers.nodes.get(name)
+        if not self.is_leader or node not in self._SyncObj__otherNodes:
+            return False
+        if self.matched_index(name) != self._log.last_index:
+            return False
+        self._lease_given_up_in = self.raftCurrentTerm
+        self._peers.send(node, {"type": "timeout_now", "term": self.raftCurrentTerm})
         return True
 
+    def closed(self, index: int, closed_us: int) -> None:
+        """A promise of the present leader."""
+        if closed_us > self._closed_heard:
+            self._closed_heard = closed_us
+            self._on_closed(index, closed_us)
+
+    def closed_by(self, name: str, term: int, index: int, closed_us: int) -> None:
+        """A promise beside Raft's messages: it counts if it is the present leader's."""
+        if term == self.raftCurrentTerm and name == self.leader_name:
+            self.closed(index, closed_us)
+
+    def retime(self, timing: Timing) -> None:
+        """From now on. What is under way keeps its time."""
+        self._timing = timing
+        configuration = self._getConf()
+        configuration.leaderFallbackTimeout = timing.election_min + timing.heartbeat
+        configuration.appendEntriesPeriod = timing.heartbeat
+
+    def begin_after(self, index: int) -> None:
+        """The log begins with entry `index` now, which is committed: it and all before came by a feed."""
+        self.committed_index = max(self.committed_index, index)
+        self._SyncObj__raftCommitIndex = self.committed_index
+        self._SyncObj__raftLastApplied = self.committed_index
+        self.matched_in_term = 0
+
+    # ---- elections --------------------------------------------------------------------------------------------------
+
+    def _admit(self, name: str, message: Message) -> bool:
+        """Whether to deliver a message."""
+        now = self._clock.monotonic()
+        kind = message["type"]
+        if self.abstains:
+            return False
+        if kind == "append_entries" and message["term"] >= self.raftCurrentTerm:
+            self._leader_heard = now
+            self._pre_votes.clear()
+        if kind == "request_vote":
+            return bool(message.get("forced")) or not self._sticks(now)
+        return True
+
+    def _sticks(self, now: float) -> bool:
+        """Whether this node is bound to a leader, or is one with a lease."""
+        return now - self._leader_heard < self._timing.election_min or self.has_lease
+
+    def _SyncObj__connectedToAnyone(self) -> bool:
+        """pysyncobj asks it when, and only when, the election timeout has passed."""
+        if not self.is_voter:
+            return False
+        others = self._SyncObj__otherNodes
+        if not others:
+            return True
+        if self._SyncObj__transferInProgress:
+            self._forced_term = self.raftCurrentTerm + 1
+            return True
+        now = self._clock.monotonic()
+        granted = sum(1 for since in self._pre_votes.values() if now - since < self._timing.election_min)
+        if granted + 1 > (len(others) + 1) / 2:
+            self._pre_votes.clear()
+            return True
+        if now >= self._pre_vote_due and now >= self._yields_until:
+            self._pre_vote_due = now + self._timing.heartbeat
+            question = {"type": "pre_vote", "term": self.raftCurrentTerm + 1, "last": self._last()}
+            for node in self._by_name(others):
+                self._peers.send(node, question)
+        return False
+
+    def _answer_pre_vote(self, node: Node, message: Message) -> None:
+        """It binds nobody: it only says that a vote would be given. Of two who would stand at the same time, the one
+        with the longer log, then the larger name, gets the other's: they would only split the vote."""
+        now = self._clock.monotonic()
+        term, last = message["term"], tuple(message["last"])
+        taken = term < self.raftCurrentTerm or (
+            term == self.raftCurrentTerm and self._SyncObj__votedForNodeId not in (None, node.id)
+        )
+        campaigning = now < self._pre_vote_due
+        if taken or last < self._last() or self._sticks(now):
+            return
+        if campaigning and not self.is_witness and (last, node.id) < (self._last(), self._own_name):
+            return
+        self._yields_until = now + 2 * self._timing.heartbeat
+        self._peers.send(node, {"type": "pre_vote_granted", "term": term})
+
+    def _last(self) -> tuple[int, int]:
+        """(term, index) of the newest entry: which of two logs is the longer (Raft §5.4.1)."""
+        _, index, term = self._log[-1]
+        return term, index
+
+    def _connection_lost(self, name: str) -> None:
+        """The leader's connection has ended, so it is probably gone: stand as soon as stickiness allows."""
+        if name != self.leader_name or self.is_leader:
+            return
+        timing = self._timing
+        spread = (timing.election_max - timing.election_min) / 4
+        due = self._leader_heard + timing.election_min + spread * (self._chance.random() + 2 * self.is_witness)
+        self._SyncObj__raftElectionDeadline = min(self._SyncObj__raftElectionDeadline, due)
+
+    def _step_down(self) -> None:
+        self._SyncObj__setState(_FOLLOWER)
+        self._SyncObj__raftLeader = None
+
+    def _annotate(self, message: Message) -> None:
+        """What Raft's messages carry beside."""
+        kind = message["type"]
+        if kind == "request_vote" and message["term"] == self._forced_term:
+            message["forced"] = True
+        elif kind == "append_entries":
+            message["closed"] = (self._log.last_index, self._close_time())
+        elif kind == "response_vote":
+            message["closed"] = self._closed_heard
+
     # ---- pysyncobj's inside -----------------------------------------------------------------------------------------
+
+    def _SyncObj__onMessageReceived(self, node: Node, message: Message) -> None:
+        kind = message["type"]
+        term = self.raftCurrentTerm
+        if kind == "append_entries":
+            if message["term"] < term:
+                self._peers.send(node, {"type": "stale_term", "term": term})
+                return
+            super()._SyncObj__onMessageReceived(node, message)
+            self.closed(*message.get("closed", (0, 0)))
+        elif kind == "pre_vote":
+            self._answer_pre_vote(node, message)
+        elif kind == "pre_vote_granted":
+            if message["term"] == term + 1 and node.id in self.voters:
+                self._pre_votes[node.id] = self._clock.monotonic()
+        elif kind == "stale_term":
+            if message["term"] > term:
+                self._SyncObj__setCurrentTerm(message["term"], None)
+                self._step_down()
+        elif kind == "response_vote":
+            vote = (message["term"], node.id)
+            if node.id in self.voters and vote not in self._votes_counted:
+                self._votes_counted = {each for each in self._votes_counted if each[0] >= term} | {vote}
+                # A promise of the last leader's that only this voter has heard of.
+                self.closed(self._log.last_index, message.get("closed", 0))
+                super()._SyncObj__onMessageReceived(node, message)
+        else:
+            super()._SyncObj__onMessageReceived(node, message)
+            if kind == "next_node_idx" and self.is_leader:
+                self._acknowledged(node, bool(message["reset"]))
+
+    def _acknowledged(self, node: Node, reset: bool) -> None:
+        if reset:
+            self._forget_in_flight(node.id)
+            if self._SyncObj__raftNextIndex.get(node, 0) > self._log.first_index:
+                self.send_heartbeats()
+            return
+        sent = self._in_flight.get(node.id)
+        if sent:
+            matched = self._SyncObj__raftMatchIndex.get(node, 0)
+            full = self._in_flight_bytes[node.id] >= self._in_flight_max
+            while sent and sent[0][0] <= matched:
+                self._in_flight_bytes[node.id] -= sent.popleft()[1]
+            if full and self._in_flight_bytes[node.id] < self._in_flight_max:
+                self.send_heartbeats()
+
+    def _forget_in_flight(self, name: str) -> None:
+        self._in_flight.pop(name, None)
+        self._in_flight_bytes.pop(name, None)
+
+    def _SyncObj__sendNextNodeIdx(
+        self, node: Node, reset: bool = False, nextNodeIdx: int | None = None, success: bool = False
+    ) -> None:
+        if success and nextNodeIdx is not None and nextNodeIdx > 1:
+            matched = nextNodeIdx - 1
+            if matched > self._log.first_index and self._log.term_of(matched) == self.raftCurrentTerm:
+                self.matched_in_term = max(self.matched_in_term, matched)
+        elif reset and nextNodeIdx is not None:
+            nextNodeIdx = max(self._log.first_of_term(nextNodeIdx), self.committed_index + 1)
+        super()._SyncObj__sendNextNodeIdx(node, reset, nextNodeIdx, success)
 
     def _SyncObj__applyLogEntries(self) -> bool:
         committed = self._SyncObj__raftCommitIndex
@@ -226,27 +521,67 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         return True
 
     def _SyncObj__sendAppendEntries(self) -> None:
-        """Leave out peers that need entries which are compacted away: pysyncobj would offer them its own snapshot, in a
-        loop. They are provisioned from a peer's feed, and come back by connecting anew."""
-        first = self._log.first_index
-        for node in [*self._SyncObj__connectedNodes]:
-            if self._SyncObj__raftNextIndex.get(node, first + 1) <= first and len(self._log) > 1:
-                logger.error("%s lags behind the compacted Raft log (it begins at %d)", node.id, first)
-                self._SyncObj__connectedNodes.discard(node)
-        super()._SyncObj__sendAppendEntries()
+        log, next_index = self._log, self._SyncObj__raftNextIndex
+        self._SyncObj__newAppendEntriesTime = self._clock.monotonic() + self._timing.heartbeat
+        for node in self._by_name(self._SyncObj__otherNodes | self._SyncObj__readonlyNodes):
+            if node not in self._SyncObj__connectedNodes:
+                continue
+            first = next_index[node]
+            if first <= log.first_index:
+                # Heartbeats go on, or the peer would look for another leader.
+                self._on_behind(node.id)
+                self._append(node, log.last_index + 1, [])
+                continue
+            sent = False
+            while first <= log.last_index:
+                room = self._in_flight_max - self._in_flight_bytes.get(node.id, 0)
+                if room <= 0:
+                    break
+                entries = log.entries_within(first, min(self._batch_bytes, room))
+                self._append(node, first, entries)
+                self._count_in_flight(node.id, entries)
+                first = next_index[node] = entries[-1][1] + 1
+                sent = True
+            if not sent:
+                self._append(node, first, [])
+
+    def _append(self, node: Node, first: int, entries: list[Entry]) -> None:
+        message = {
+            "type": "append_entries",
+            "term": self.raftCurrentTerm,
+            "commit_index": self.committed_index,
+            "entries": entries,
+            "prevLogIdx": first - 1,
+            "prevLogTerm": self._log.term_of(first - 1),
+        }
+        self._peers.send(node, message)
+
+    def _count_in_flight(self, name: str, entries: list[Entry]) -> None:
+        size = sum(len(command) for command, _, _ in entries)
+        self._in_flight.setdefault(name, deque()).append((entries[-1][1], size))
+        self._in_flight_bytes[name] = self._in_flight_bytes.get(name, 0) + size
 
     def _SyncObj__onNodeConnected(self, node: Node) -> None:
         if node in self._SyncObj__raftNextIndex:
             # Whatever was sent on the old connection may be lost; the peer will say what it has.
             self._SyncObj__raftNextIndex[node] = self._log.last_index + 1
-        super()._SyncObj__onNodeConnected(node)
+            self._forget_in_flight(node.id)
+            super()._SyncObj__onNodeConnected(node)
+            self.send_heartbeats()
+
+    def _SyncObj__onBecomeLeader(self) -> None:
+        self._in_flight.clear()
+        self._in_flight_bytes.clear()
+        self._peers.acknowledged.clear()
+        self._first_of_term = self._log.last_index + 1
+        super()._SyncObj__onBecomeLeader()
 
     def _SyncObj__tryLogCompaction(self) -> None:
         return
 
     def _SyncObj__generateRaftTimeout(self) -> float:
-        low, high = self._election_seconds_min, self._election_seconds_max
-        return low + (high - low) * self._chance.random()
+        low, high = self._timing.election_min, self._timing.election_max
+        return low + (high - low) * self._chance.random() + high * self.is_witness
 
     def _applyCommand(self, command: bytes, callback: Any, commandType: Any = None) -> None:
         raise NodeFatal("pysyncobj was asked to order a command of its own")
@@ -256,6 +591,9 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             return
         ordered = False
         log = self._log
+        if self._peers.nodes and not log.dirty:
+            # Nothing that waits to be sent is ahead of the disk; what follows will be.
+            self._peers.release()
         term = self.raftCurrentTerm
         while True:
             entry = self._next_entry()
@@ -265,5 +603,9 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             log.add(entry, index, term)
             self._on_ordered(index, term)
             ordered = True
-        if ordered and self._peers.nodes:
+        if ordered and self._SyncObj__raftNextIndex:
             self._SyncObj__sendAppendEntries()
+
+    @staticmethod
+    def _by_name(nodes: Iterable[Node]) -> list[Node]:
+        return sorted(nodes, key=lambda node: node.id)

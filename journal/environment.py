@@ -12,14 +12,16 @@ order and possibly in part; a name (create, rename, remove) is in the cache unti
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import random
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -129,6 +131,33 @@ class Network(Protocol):
         ...
 
 
+class ClockErrorSource(Protocol):
+    """Who knows how good the host's clock is."""
+
+    def error_us(self) -> int | None:
+        """The largest difference, in µs, that the clock may have from true time; None while nobody knows."""
+        ...
+
+
+class UnknownClockError:
+    """Nobody knows."""
+
+    def error_us(self) -> int | None:
+        """None."""
+        return None
+
+
+@dataclass(frozen=True)
+class FixedClockError:
+    """Somebody who knows better has configured it."""
+
+    bound_us: int
+
+    def error_us(self) -> int | None:
+        """What was configured."""
+        return self.bound_us
+
+
 @dataclass(frozen=True)
 class Environment:
     """Everything that journal code takes from outside."""
@@ -137,6 +166,7 @@ class Environment:
     random: RandomSource
     disk: Disk
     network: Network
+    clock_error: ClockErrorSource = UnknownClockError()
 
 
 class SystemClock:
@@ -247,6 +277,64 @@ class SystemDisk:
             os.close(descriptor)
 
 
+class _Timex(ctypes.Structure):
+    """struct timex of <sys/timex.h>, as far as it is read; the rest is room for the kernel."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 256),
+    )
+
+
+class KernelClockError:
+    """What the synchronization daemon (chronyd, ntpd) has told the kernel: adjtimex(2), about 1 µs a call.
+
+    The bound is `maxerror`, which includes the distance to the reference and grows by 500 ppm while nobody corrects the
+    clock. A kernel that says "not synchronized" knows nothing."""
+
+    _UNSYNCHRONIZED = 0x40
+    _ERROR_STATE = 5
+
+    def __init__(self) -> None:
+        self._read: Callable[[Any], int] | None = getattr(ctypes.CDLL(None), "adjtimex", None)
+        self._timex = _Timex()
+
+    def error_us(self) -> int | None:
+        """maxerror, or None."""
+        if self._read is None:
+            return None
+        timex = self._timex
+        timex.modes = 0
+        state = self._read(ctypes.byref(timex))
+        if state < 0 or state == self._ERROR_STATE or timex.status & self._UNSYNCHRONIZED:
+            return None
+        return int(timex.maxerror)
+
+
+_SILENCE_MS_MAX = 3000
+
+
+def _watch(writer: asyncio.StreamWriter) -> None:
+    """Let the kernel end connections whose other end is silent, instead of retrying ever more rarely: after a partition
+    they must be made anew quickly."""
+    connection = writer.get_extra_info("socket")
+    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    for level, option, value in (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENCE_MS_MAX),
+    ):
+        connection.setsockopt(level, option, value)
+
+
 class SystemNetwork:
     """TCP, with TLS when a context is given."""
 
@@ -254,15 +342,28 @@ class SystemNetwork:
         self, handler: ConnectionHandler, host: str, port: int, tls: ssl.SSLContext | None
     ) -> asyncio.AbstractServer:
         """asyncio.start_server."""
-        return await asyncio.start_server(handler, host, port, ssl=tls)
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            _watch(writer)
+            await handler(reader, writer)
+
+        return await asyncio.start_server(accept, host, port, ssl=tls)
 
     async def connect(
         self, host: str, port: int, tls: ssl.SSLContext | None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """asyncio.open_connection."""
-        return await asyncio.open_connection(host, port, ssl=tls)
+        reader, writer = await asyncio.open_connection(host, port, ssl=tls)
+        _watch(writer)
+        return reader, writer
 
 
-def real_environment() -> Environment:
-    """The host's clock, randomness, file system and TCP."""
-    return Environment(SystemClock(), random.SystemRandom(), SystemDisk(), SystemNetwork())
+def real_environment(clock_error: ClockErrorSource | None = None) -> Environment:
+    """The host's clock, randomness, file system and TCP.
+
+    Args:
+        clock_error: replaces what the kernel knows of its clock.
+    """
+    return Environment(
+        SystemClock(), random.SystemRandom(), SystemDisk(), SystemNetwork(), clock_error or KernelClockError()
+    )

@@ -2,7 +2,8 @@
 
     BorealError                deterministic = True   a result: every replica gets the same one, the node goes on
       ├─ NodeFatal             deterministic = False  the node must stop: disk lied, an invariant broke
-      │    └─ CorruptData      what a CRC, a hash chain or a format check found
+      │    ├─ CorruptData      what a CRC, a hash chain or a format check found
+      │    └─ MemberRemoved    the node does not belong to its cluster any more
       └─ frontend.errors.SqlError                     what a client sees
 
 There is no third kind (architecture §9): whatever is not a result stops the node.
@@ -23,6 +24,12 @@ class NodeFatal(BorealError):
 
     sqlstate = "58000"
     deterministic = False
+
+
+class MemberRemoved(NodeFatal):
+    """The cluster has removed this node, which therefore stops."""
+
+    sqlstate = "57P01"
 
 
 class CorruptData(NodeFatal):

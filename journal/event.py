@@ -279,6 +279,8 @@ class EntryKind(enum.IntEnum):
     FRAGMENT = 0x11
     CONCLUSION = 0x12
     """A Block that concludes large transactions: exactly one proposal, with fragments; or abandoned ones only."""
+    MEMBERSHIP = 0x13
+    """Who belongs from here on (`journal.membership`)."""
 
 
 ENTRY_HEADER_BYTES = 2
@@ -329,14 +331,14 @@ def encode_fragment(fragment: Fragment) -> bytes:
 
 
 def decode_entry(entry: bytes) -> Block | Fragment | None:
-    """What a Raft entry says; None for entries that mean nothing to the state machine (a new leader's no-op).
+    """What a Raft entry says; None for entries that mean nothing to the state machine: no-op, membership.
 
     Raises:
         UnknownFormat: written by a newer version.
         CorruptData: a known kind that does not decode.
     """
     kind = entry[0]
-    if kind == EntryKind.NO_OP:
+    if kind == EntryKind.NO_OP or kind == EntryKind.MEMBERSHIP:
         return None
     if len(entry) < ENTRY_HEADER_BYTES or kind not in _OUR_KINDS:
         raise UnknownFormat(f"Raft entry of unknown kind {kind:#x}")

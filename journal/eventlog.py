@@ -246,6 +246,11 @@ class EventLog:
         return True
 
     @property
+    def open_part(self) -> int:
+        """How many parts of the next event are here already."""
+        return self._open_part
+
+    @property
     def dirty(self) -> bool:
         """Whether something was appended since the last `synchronize` began."""
         return self._dirty
@@ -308,6 +313,66 @@ class EventLog:
                     if event.position >= position:
                         yield event
 
+    def records(self, position: int) -> Iterator[tuple[Record, int, bool]]:
+        """Records from the one that holds `position` on, to the present end, each with the last position in it and
+        whether that event is complete with it: what a feed sends.
+
+        Raises:
+            IndexError: the position is not retained.
+        """
+        self.write_behind()
+        if position < self.first_position:
+            raise IndexError(f"position {position} is not retained; the oldest is {self.first_position}")
+        place = max(
+            place
+            for place, segment in enumerate(self._segments)
+            if segment.header.next_position + bool(segment.header.open_part) <= position or place == 0
+        )
+        for segment in self._segments[place:]:
+            offset = self._index(segment).offset_of_position(position)
+            for record in self._records(segment, offset):
+                last = record.term + sum(1 for _ in bodies_of(segment.path, record)) - 1
+                if last >= position:
+                    yield record, last, record.kind != _KIND_PART
+
+    def append_record(self, source: str, kind: int, raft_index: int, payload: bytes) -> list[Event]:
+        """Append a record of another event log, once it has proved that it continues this one; its events.
+
+        Args:
+            source: whose, for errors.
+
+        Raises:
+            CorruptData: it does not: nothing was appended.
+        """
+        self.write_behind()
+        record = Record(0, kind, 0, raft_index, self.position + 1, payload)
+        events: list[Event] = []
+        previous = self._part_hash
+        position, commit_ts, part = self.position, self.commit_ts, self._open_part
+        for own, body in bodies_of(source, record):
+            if chain_hash(previous, bytes(body)) != own:
+                raise CorruptData(f"{source} breaks the hash chain after position {position}")
+            event = decode_event(body, previous, own)
+            whole = kind == _KIND_EVENTS
+            if event.position != position + 1 or event.part != part or (whole and (part or event.more)):
+                raise CorruptData(f"{source} sent position {event.position} part {event.part} after {position}")
+            if part == 0 and event.commit_ts <= commit_ts:
+                raise CorruptData(f"{source}: commit timestamp {event.commit_ts} does not increase")
+            previous, commit_ts = own, event.commit_ts
+            position += whole
+            events.append(event)
+        if not events or (kind == _KIND_PART) != events[-1].more:
+            raise CorruptData(f"{source}: a record of kind {kind} that says something else")
+        self._write(kind, raft_index, events[0].position, events[0].commit_ts, payload)
+        self._part_hash = previous
+        if kind == _KIND_PART:
+            self._open_part += 1
+            return events
+        self._open_part = 0
+        self.hash, self.raft_index = previous, raft_index
+        self.position, self.commit_ts = events[-1].position, events[-1].commit_ts
+        return events
+
     def history(self, after_ts: int, through_ts: int) -> Iterator[Event]:
         """Events with after_ts < commit_ts <= through_ts, in order: the adjudicator's recall."""
         self.write_behind()
@@ -340,7 +405,7 @@ class EventLog:
                 raise CorruptData(f"{segment.path} at offset 0: does not continue the chain at position {position}")
             for record in self._records(segment, None):
                 where = f"{segment.path} at offset {record.offset}"
-                for own, body in _bodies(segment.path, record):
+                for own, body in bodies_of(segment.path, record):
                     if chain_hash(previous, bytes(body)) != own:
                         raise CorruptData(f"{where}: hash chain broken after position {position}")
                     event = decode_event(body, previous, own)
@@ -566,7 +631,7 @@ class EventLog:
             raise CorruptData(f"{segment.path}: begins within an event, and no segment comes before it")
 
 
-def _bodies(path: str, record: Record) -> Iterator[tuple[bytes, memoryview]]:
+def bodies_of(path: str, record: Record) -> Iterator[tuple[bytes, memoryview]]:
     """(hash, body) of each event in a record."""
     if record.kind not in (_KIND_EVENTS, _KIND_PART, _KIND_LAST_PART):
         raise UnknownFormat(f"{path} at offset {record.offset}: record of unknown kind {record.kind}")
@@ -582,13 +647,13 @@ def _bodies(path: str, record: Record) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _events_of(path: str, record: Record, previous: bytes) -> Iterator[Event]:
-    for own, body in _bodies(path, record):
+    for own, body in bodies_of(path, record):
         yield decode_event(body, previous, own)
         previous = own
 
 
 def _first_timestamp(path: str, record: Record) -> int:
-    for own, body in _bodies(path, record):
+    for own, body in bodies_of(path, record):
         return decode_event(body, b"", own).commit_ts
     raise CorruptData(f"{path} at offset {record.offset}: a record without events")
 

@@ -17,6 +17,9 @@ _WRITE_OVERHEAD_BYTES = 12
 _LOCKS_PER_FRAGMENT = 4096
 
 
+_LOST = Verdict(Outcome.NOT_LEADER, reason="the leader changed while the transaction was being sent")
+
+
 class Orderer(Protocol):
     """What takes fragments; the replica."""
 
@@ -27,6 +30,10 @@ class Orderer(Protocol):
 
     def now_us(self) -> int:
         """A timestamp of the hybrid clock."""
+        ...
+
+    def route(self) -> object:
+        """The way to the leader. Fragments that took another way than the proposal may be missing before it."""
         ...
 
     async def enqueue_fragment(self, fragment: Fragment, refused: Callable[[Verdict], None]) -> Verdict | None:
@@ -53,6 +60,7 @@ class LargeTransaction:
         self._bytes = 0
         self._number = 0
         self._refused: Verdict | None = None
+        self._route = replica.route()
 
     async def add(self, writes: list[Write], locks: list[Lock] | None = None) -> bool:
         """Send writes and locks; waits while the journal is busy. False once the transaction cannot commit any more."""
@@ -70,6 +78,9 @@ class LargeTransaction:
         if self._refused is not None:
             self.abandon()
             return self._refused
+        if self._has_lost_its_way():
+            self.abandon()
+            return _LOST
         header = msgspec.structs.replace(header, fragments=self._number)
         return await self._replica.submit(header)
 
@@ -78,6 +89,11 @@ class LargeTransaction:
         if self._number:
             self._replica.abandon(self._txid)
             self._number = 0
+
+    def _has_lost_its_way(self) -> bool:
+        if not self._number:
+            self._route = self._replica.route()
+        return self._route != self._replica.route()
 
     def _pieces(self, writes: list[Write]) -> Iterator[list[Write]]:
         bound = self._replica.entry_bytes_max
@@ -104,6 +120,9 @@ class LargeTransaction:
         fragment = Fragment(
             self._txid, self._snapshot, sent_at, self._number, len(writes), keys_count, relations, packed, locks
         )
+        if self._has_lost_its_way():
+            self._refused = _LOST
+            return
         self._number += 1
         refused = await self._replica.enqueue_fragment(fragment, self._refuse)
         self._refused = self._refused or refused

@@ -39,7 +39,7 @@ from pysyncobj.journal import Journal
 
 from journal.environment import Disk, DiskFile
 from journal.errors import CorruptData, NodeFatal
-from journal.event import UnknownFormat
+from journal.event import EntryKind, UnknownFormat
 from journal.segment import HEADER_BYTES, OVERHEAD_BYTES, encode_record, is_zero, read_record, scan
 
 Entry = tuple[bytes, int, int]
@@ -52,6 +52,7 @@ TAIL_BYTES_DEFAULT = 4 << 20
 _KIND_HEADER = 1
 _KIND_ENTRY = 2
 _KIND_TERM = 3
+_MEMBERSHIP = int(EntryKind.MEMBERSHIP)
 _SPARE_NAME = "raft-spare.tmp"
 
 
@@ -61,6 +62,9 @@ class _SegmentHeader(msgspec.Struct, array_like=True):
     first_index: int
     term: int
     voted_for: str | None
+    restarts_in: int = -1
+    """If not negative: whatever segments come before belong to an older log, which this one has replaced, and it begins
+    with an entry of this term (`begin_after`)."""
 
 
 class _Segment:
@@ -142,10 +146,15 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         self._voted_for: str | None = None
         self._batch = 1
         self._dirty = False
+        self._restarts_in = -1
         self.durable_index = 0
         """Every entry up to this index is on disk."""
         self.commit_floor = 1
         """Entries up to here are known to be committed; set by the owner before Raft starts."""
+        self.memberships: list[int] = []
+        """Indices of the membership entries kept."""
+        self.memberships_version = 0
+        """Changes whenever `memberships` does."""
         disk.make_directory(directory)
         self._open()
 
@@ -290,6 +299,27 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         """Up to `count` entries from `index` on."""
         return [self.entry(each) for each in range(index, min(index + count - 1, self._visible) + 1)]
 
+    def entries_within(self, index: int, size: int) -> list[Entry]:
+        """Entries from `index` on, at least one, until their commands make up `size` bytes."""
+        found: list[Entry] = []
+        while index <= self._end and (not found or size > 0):
+            entry = self.entry(index)
+            found.append(entry)
+            size -= len(entry[0])
+            index += 1
+        return found
+
+    def term_of(self, index: int) -> int:
+        """The term of the entry with this Raft index."""
+        return self._term_at(index)
+
+    def first_of_term(self, index: int) -> int:
+        """The lowest index kept from which on, up to `index`, all entries have its term."""
+        term = self._term_at(index)
+        while index > self._first and self._term_at(index - 1) == term:
+            index -= 1
+        return index
+
     def indices_of_kind(self, kind: int, through: int) -> list[int]:
         """Indices, up to `through`, of the entries whose command begins with byte `kind`."""
         return [
@@ -370,19 +400,44 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             oldest, successor = self._segments[0], self._segments[1]
             if oldest.next_index > index or successor.first_index > self.durable_index or not successor.offsets:
                 break
-            oldest.file.close()
-            try:
-                self._disk.remove(oldest.path)
-            except OSError as error:
-                raise NodeFatal(f"Raft log: cannot remove {oldest.path}: {error}") from error
+            self._remove(oldest)
             del self._segments[0], self._firsts[0]
             dropped = True
         if dropped:
             self._first = self._segments[0].first_index
             self._first_entry = None
+            if self.memberships and self.memberships[0] < self._first:
+                self.memberships = [each for each in self.memberships if each >= self._first]
+                self.memberships_version += 1
             while self._tail and self._tail_first < self._first:
                 self._tail_size -= len(self._tail.popleft()[0])
                 self._tail_first += 1
+
+    def begin_after(self, index: int, term: int) -> None:
+        """Forget all entries: the log begins with entry `index` of `term`, of which nothing is kept but that.
+
+        It and everything before is committed and applied, durably, by other means (a snapshot says so). Durable when
+        this returns; must not run while a synchronization is in flight. Before the new segment is durable, a restart
+        finds the old log, and after that the new one.
+        """
+        self.flush()
+        old, self._segments, self._firsts = self._segments, [], []
+        self._tail.clear()
+        self._tail_size = 0
+        self._first = self._tail_first = index
+        self._end = self._visible = self.durable_index = index - 1
+        self._first_entry = self._last_entry = None
+        if self.memberships:
+            self.memberships = []
+            self.memberships_version += 1
+        try:
+            self._create_segment(old[-1].sequence + 1, index, 0, restarts_in=term)
+        except OSError as error:
+            raise NodeFatal(f"Raft log: cannot begin a segment in {self._directory}: {error}") from error
+        self.add(bytes([EntryKind.NO_OP]), index, term)
+        self.synchronize()
+        for segment in old:
+            self._remove(segment)
 
     def close(self) -> None:
         """Synchronize and close."""
@@ -410,6 +465,8 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             if not active.offsets:
                 active.first_index = self._firsts[-1] = index
             active.append(active.end + self._buffered, payload, term)
+            if payload[0] == _MEMBERSHIP:
+                self._note_membership(index)
         self._buffer.append(record)
         self._buffered += len(record)
         self._dirty = True
@@ -425,10 +482,10 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             raise NodeFatal(f"Raft log: cannot synchronize {active.path}: {error}") from error
         self._create_segment(active.sequence + 1, self._end + 1, size)
 
-    def _create_segment(self, sequence: int, first_index: int, size: int) -> None:
+    def _create_segment(self, sequence: int, first_index: int, size: int, *, restarts_in: int = -1) -> None:
         path = self._path(sequence)
         spare = f"{self._directory}/{_SPARE_NAME}"
-        header = _SegmentHeader(FORMAT_VERSION, sequence, first_index, self._term, self._voted_for)
+        header = _SegmentHeader(FORMAT_VERSION, sequence, first_index, self._term, self._voted_for, restarts_in)
         record = encode_record(sequence, _KIND_HEADER, self._batch, first_index, 0, msgspec.msgpack.encode(header))
         size = max(self._segment_bytes, size + 2 * OVERHEAD_BYTES + len(record) + 4096)
         try:
@@ -461,8 +518,24 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         self._tail_first = min(self._tail_first, index)
         self._end = self._visible = index - 1
         self.durable_index = min(self.durable_index, index - 1)
+        if self.memberships and self.memberships[-1] >= index:
+            self.memberships = [each for each in self.memberships if each < index]
+            self.memberships_version += 1
         if index <= self._first:
             self._first_entry = None
+
+    def _remove(self, segment: _Segment) -> None:
+        """Durably, so that of several the oldest are gone first, whatever a crash does to names."""
+        segment.file.close()
+        try:
+            self._disk.remove(segment.path)
+            self._disk.synchronize_directory(self._directory)
+        except OSError as error:
+            raise NodeFatal(f"Raft log: cannot remove {segment.path}: {error}") from error
+
+    def _note_membership(self, index: int) -> None:
+        self.memberships.append(index)
+        self.memberships_version += 1
 
     def _trim_tail(self) -> None:
         tail = self._tail
@@ -511,6 +584,10 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         if self._end >= self._first:
             self._last_entry = self.entry(self._end)
         self._batch += 2
+        if self._restarts_in >= 0 and self._end < self._first:
+            # The machine stopped between the header and the entry that it promises.
+            self.add(bytes([EntryKind.NO_OP]), self._first, self._restarts_in)
+            self.synchronize()
 
     def _load(self, sequence: int, *, first: bool, last: bool) -> None:
         path = self._path(sequence)
@@ -529,6 +606,11 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         header = _decode_header(path, head.payload)
         if header.sequence != sequence:
             raise CorruptData(f"{path} at offset 0: the header says segment {header.sequence}")
+        if header.restarts_in >= 0:
+            self._restarts_in = header.restarts_in
+            for older in self._segments:
+                self._remove(older)
+            self._segments, self._firsts, self.memberships, first = [], [], [], True
         if not first and header.first_index > self._end + 1:
             raise CorruptData(f"{path}: begins at entry {header.first_index}, but the last one before is {self._end}")
         if first:
@@ -560,6 +642,8 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         elif index != self._end + 1:
             raise CorruptData(f"{segment.path} at offset {offset}: entry {index} follows entry {self._end}")
         segment.append(offset, payload, term)
+        if payload[0] == _MEMBERSHIP:
+            self._note_membership(index)
         self._end = index
 
     def _clean_tail(self, segment: _Segment) -> None:

@@ -18,11 +18,10 @@ time. Apply never raises: what a proposal may cause is a verdict; anything else 
 log (`journal.staging`). When their proposal commits, the event is published part by part, one turn of the loop each, so
 that other work goes on between; nothing after it is applied before its end.
 
-**Restart.** The event log says which Raft entry it has applied; a snapshot file, written before the Raft log is
-compacted, says the same with certainty. Entries after that are judged again, with the same result, because judging is a
-function of the log and the adjudicator recalls from the event log what it needs. Compaction: when the Raft log has
-grown, the event log is synchronized in a thread and whole Raft segments below the applied index are dropped, but none
-that a staged transaction or a (reasonably near) peer still needs.
+**Members.** At a follower, a proposal travels to the leader (`journal.forwarding`), and its verdict comes from this node's
+own log. Strong reads ask the leader how far (`journal.reads`), or wait for closed time (`journal.closed`). Who belongs,
+and who leads: `journal.membership`, `journal.transfer`. A member that lacks what the others have compacted catches up by a
+feed (`journal.catchup`). Restart: `journal.recovery`. Compaction: `journal.housekeeping`.
 
 Measured (tests/journal/bench_commit.py, 2-core virtual machine): see DESIGN.md.
 """
@@ -34,21 +33,15 @@ import enum
 import logging
 import ssl
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import AsyncIterable, Coroutine, Iterable, Iterator
 
 import msgspec
 
-from journal.adjudicator import (
-    BULK_KEYS_MAX_DEFAULT,
-    WINDOW_US_DEFAULT,
-    Adjudicator,
-)
+from journal.catchup import Mark
 from journal.clock import NODE_BITS, HybridClock, TransactionIds
-from journal.consensus import Consensus
+from journal.configuration import founding
 from journal.environment import Environment
-from journal.errors import BorealError, CorruptData, NodeFatal
+from journal.errors import BorealError, NodeFatal
 from journal.event import (
     Block,
     EntryKind,
@@ -63,52 +56,19 @@ from journal.event import (
     encode_proposal,
 )
 from journal.eventlog import EventLog
+from journal.housekeeping import Housekeeper
 from journal.large import LargeTransaction
-from journal.raftlog import RaftLog
-from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
-from journal.snapshot import Snapshot, load_snapshot, save_snapshot
-from journal.statemachine import Frontier, StateMachine, Subscriber
+from journal.participant import Participant
+from journal.queued import Callback, Ordered, Waiting
+from journal.recovery import recover
+from journal.settings import ReplicaSettings as ReplicaSettings
+from journal.statemachine import Frontier, Subscriber
 from journal.synchronizer import Synchronizer, synchronizer_for
-from journal.transport import Peer, PeerTransport
+from journal.transport import Peer
 
 logger = logging.getLogger(__name__)
 
-Callback = Callable[[Verdict], None]
 _PARTS_PER_SYNCHRONIZATION = 16
-
-
-@dataclass(frozen=True)
-class ReplicaSettings:
-    """Bounds and timing. Bytes are of encoded form."""
-
-    node: int = 0
-    name: str = "node-0"
-    cluster: str = "boreal"
-    directory: str = "journal"
-    window_us: int = WINDOW_US_DEFAULT
-    bulk_keys_max: int = BULK_KEYS_MAX_DEFAULT
-    entry_bytes_max: int = 1 << 20
-    """A block's and a fragment's size; larger proposals go in fragments."""
-    block_proposals_max: int = 1024
-    turn_bytes_max: int = 4 << 20
-    """Entries ordered between two synchronizations."""
-    waiting_proposals_max: int = 20_000
-    waiting_bytes_max: int = 32 << 20
-    transaction_bytes_max: int = 256 << 20
-    staged_bytes_max: int = 1 << 30
-    raft_segment_bytes: int = 32 << 20
-    event_segment_bytes: int = 64 << 20
-    compact_bytes: int = 64 << 20
-    """The Raft log is compacted when it is larger."""
-    lagging_bytes_max: int = 1 << 30
-    """Beyond this a peer that lags no longer holds compaction back."""
-    event_log_sync_seconds: float = 2.0
-    heartbeat_seconds: float = 0.1
-    election_seconds_min: float = 0.6
-    election_seconds_max: float = 1.2
-    unknown_after_seconds: float = 10.0
-    """A proposal ordered by a leader that lost its office is answered UNKNOWN after this."""
-    drain_seconds: float = 5.0
 
 
 class TransactionStatus(enum.Enum):
@@ -123,33 +83,14 @@ class TransactionStatus(enum.Enum):
     """Older than the window, or this node is not the leader."""
 
 
-class _Waiting(NamedTuple):
-    """A proposal or a fragment that is not ordered yet."""
-
-    data: bytes
-    proposal: Proposal | None
-    """None for a fragment, or what drops fragments; the callback is called only if it is refused."""
-    callback: Callback | None
-
-
-class _Ordered(NamedTuple):
-    """What this node put into a Raft entry."""
-
-    term: int
-    since: float
-    timestamp: int
-    proposals: list[Proposal]
-    callbacks: list[Callback | None]
-
-
-class Replica:
+class Replica(Participant):
     """One member of the journal.
 
     Args:
         environment: time, randomness, disk, network.
         settings: bounds and timing.
         address: where to listen for peers; unused by a single voter.
-        peers: the other voters.
+        peers: the other founding voters; later the journal knows who belongs, and these say where they listen.
         server_tls, client_tls: contexts for accepting from and dialling peers, with mutual authentication; None: TCP.
 
     Attributes:
@@ -168,15 +109,14 @@ class Replica:
         server_tls: ssl.SSLContext | None = None,
         client_tls: ssl.SSLContext | None = None,
     ) -> None:
+        super().__init__(settings, peers or [])
         self._environment = environment
-        self._settings = settings
         self._address = address
-        self._peers = peers or []
         self._server_tls = server_tls
         self._client_tls = client_tls
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._waiting_bytes = 0
-        self._ordered: dict[int, _Ordered] = {}
+        self._ordered: dict[int, Ordered] = {}
         self._unordered: tuple[list[Proposal] | None, list[Callback | None], int] = (None, [], 0)
         self._room_waiters: deque[asyncio.Future[None]] = deque()
         self._applied = 0
@@ -187,14 +127,14 @@ class Replica:
         self._writing_behind = False
         self._running = False
         self._draining = False
-        self._large: tuple[Iterator[None], list[Callback | None], Verdict] | None = None
+        self._large: tuple[Iterator[None], list[Callback | None], Verdict, int] | None = None
         self._parts = 0
-        self._compacting = False
-        self._event_log_synced_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._was_leader = False
-        self.clock = HybridClock(environment.clock)
+        self._deposed_at = 0.0
+        self._lead_us = int(settings.commit_lead_ms * 1000)
+        self.clock = HybridClock(environment.clock, lead_us=self._lead_us)
         self.transaction_ids = TransactionIds(environment.clock, self._settings.node)
 
     # ---- life -------------------------------------------------------------------------------------------------------
@@ -208,45 +148,55 @@ class Replica:
         self._loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[NodeFatal] = self._loop.create_future()
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._recover()
+        settings, disk = self._settings, self._environment.disk
+        found = recover(disk, settings)
+        self._events, self._log, self._machine, self._applied = found.events, found.log, found.machine, found.applied
+        self.clock.observe(self._events.commit_ts)
+        # An id that was used before would get the old transaction's verdict: never reuse one, even if the clock went back.
+        self.transaction_ids.observe(self._events.commit_ts << NODE_BITS)
         self._synchronizer: Synchronizer = synchronizer_for(self._loop, self._log.file)
-        settings = self._settings
-        alone = not self._peers
-        self._transport = PeerTransport(
-            self._environment,
-            settings.cluster,
-            Peer(settings.name, *self._address),
-            self._peers,
-            wake=self._wake,
-            server_tls=self._server_tls,
-            client_tls=self._client_tls,
-        )
-        self._consensus = Consensus(
-            self._environment,
+        own = Peer(settings.name, *self._address, settings.witness)
+        base = found.snapshot.configuration
+        joins = (settings.joining and found.is_empty) or found.mark is Mark.JOINING
+        self._connect(own, base if base.members else founding(self._peers if joins else [own, *self._peers]))
+        self._keeper = Housekeeper(
+            self._loop,
+            disk,
+            settings,
             self._log,
-            self._transport,
-            settings.name,
-            next_entry=self._next_entry,
-            on_ordered=self._on_ordered,
-            # Nobody else can be elected where there is nobody else: no reason to wait.
-            heartbeat_seconds=0.001 if alone else settings.heartbeat_seconds,
-            election_seconds_min=0.004 if alone else settings.election_seconds_min,
-            election_seconds_max=0.005 if alone else settings.election_seconds_max,
-            entry_bytes_max=settings.entry_bytes_max,
+            self._events,
+            self._machine,
+            snapshot=self._snapshot,
+            may_compact=lambda: self._large is None and not self._catching_up,
+            matched=self._lowest_match,
         )
         await self._transport.start()
         self._running = True
-        self._tick_seconds = 0.002 if alone else settings.heartbeat_seconds / 4
+        self._consensus.abstains = joins
         self._on_timer()
+        if settings.closed_seconds:
+            self._promise()
+        if joins or found.mark is Mark.BEHIND:
+            self._catch_up(joins)
         await self._ready
 
     async def stop(self) -> None:
-        """Finish what was proposed (bounded by `drain_seconds`), make everything durable, close."""
+        """Finish what was proposed, hand over the leadership, make everything durable, close. The first two take no
+        longer than `drain_seconds`."""
         if not self._running:
             return
         self._draining = True
         deadline = self._loop.time() + self._settings.drain_seconds
-        while self._running and (self._waiting or self._ordered or self._large or self._synchronizing):
+        if self.is_leader and not self._alone:
+            self._transfer.begin(None, None)
+        while self._running and (
+            self._waiting
+            or self._ordered
+            or self._large
+            or self._synchronizing
+            or self._forwarder.undecided
+            or self._transfer.holding
+        ):
             if self._loop.time() > deadline:
                 break
             await asyncio.sleep(0.002)
@@ -311,12 +261,15 @@ class Replica:
         data = encode_proposal(proposal)
         refusal = self._refusal()
         if refusal is not None:
-            self._loop.call_soon(callback, refusal)
+            if self._running and not self._draining and not self._consensus.is_leader:
+                self._propose_elsewhere(data, proposal, callback)
+            else:
+                self._loop.call_soon(callback, refusal)
             return
         if len(data) > self._settings.entry_bytes_max:
             self._spawn(self._propose_in_fragments(proposal, callback))
             return
-        self._waiting.append(_Waiting(data, proposal, callback))
+        self._waiting.append(Waiting(data, proposal, callback))
         self._waiting_bytes += len(data)
         if not self._scheduled and not self._synchronizing:
             self._scheduled = True
@@ -365,6 +318,8 @@ class Replica:
         """What became of a transaction, as far as this node can tell (resolves unknown outcomes)."""
         if any(w.proposal is not None and w.proposal.txid == txid for w in self._waiting):
             return TransactionStatus.PENDING
+        if txid in self._forwarder.undecided:
+            return TransactionStatus.PENDING
         if any(p.txid == txid for ordered in self._ordered.values() for p in ordered.proposals or ()):
             return TransactionStatus.PENDING
         if self._machine.adjudicator.committed(txid) is None:
@@ -392,6 +347,12 @@ class Replica:
             return Verdict(Outcome.OVERLOADED, reason=f"{len(self._waiting)} proposals are waiting")
         return None
 
+    def _propose_elsewhere(self, data: bytes, proposal: Proposal, callback: Callback) -> None:
+        if len(data) > self._settings.entry_bytes_max:
+            self._spawn(self._propose_in_fragments(proposal, callback))
+        else:
+            self._forwarder.propose(proposal.txid, data, callback)
+
     async def _propose_in_fragments(self, proposal: Proposal, callback: Callback) -> None:
         header = msgspec.structs.replace(proposal, writes=[], locks=[])
         large = self.begin_large(proposal.txid, proposal.snapshot)
@@ -401,24 +362,39 @@ class Replica:
     async def enqueue_fragment(self, fragment: Fragment, refused: Callback) -> Verdict | None:
         """Queue one fragment when there is room; a verdict if it is refused."""
         settings = self._settings
-        while self._running and self._waiting_bytes >= settings.waiting_bytes_max // 4:
+        while self._running and self._fragments_wait():
             future: asyncio.Future[None] = self._loop.create_future()
             self._room_waiters.append(future)
             await future
-        if not self._running or self._draining or not self._consensus.is_leader:
+        if not self._running or self._draining:
             return self._refusal()
         if self._machine.staging.bytes_count > settings.staged_bytes_max:
             return Verdict(Outcome.OVERLOADED, reason="too many large transactions at once")
         data = encode_fragment(fragment)
-        self._waiting.append(_Waiting(data, None, refused))
+        if not self._consensus.is_leader:
+            self._forwarder.send_fragment(fragment, data, refused)
+            return None
+        self._waiting.append(Waiting(data, None, refused))
         self._waiting_bytes += len(data)
         self._wake()
         return None
 
+    def route(self) -> object:
+        """The way to the leader: what was sent by another one may be missing before what is sent by this."""
+        leader = self._consensus.leader_name
+        return leader, self._consensus.raftCurrentTerm, self._transport.connection_number(leader or "")
+
+    def _fragments_wait(self) -> bool:
+        bound = self._settings.waiting_bytes_max // 4
+        return self._waiting_bytes >= bound or self._forwarder.fragment_bytes >= bound
+
     def abandon(self, txid: int) -> None:
         """Queue an entry, behind the fragments that wait already, which has them dropped."""
         data = encode_block(self._settings.node, self.clock.now_us(), [], [txid], conclusion=True)
-        self._waiting.append(_Waiting(data, None, None))
+        if not self._consensus.is_leader:
+            self._forwarder.send_entry(txid, data)
+            return
+        self._waiting.append(Waiting(data, None, None))
         self._waiting_bytes += len(data)
         self._wake()
 
@@ -436,9 +412,12 @@ class Replica:
         try:
             transport, log = self._transport, self._log
             if transport.waiting:
-                transport.deliver(log.settle)
+                transport.deliver(self._settle)
             self._turn_bytes = 0
             self._consensus.tick()
+            if not self._alone:
+                self._reads.check()
+                self._transfer.step()
             if log.dirty:
                 log.flush()
                 self._synchronizing = True
@@ -449,7 +428,7 @@ class Replica:
         except BaseException as error:
             self._fail(error)
             return
-        if self._room_waiters and self._waiting_bytes < self._settings.waiting_bytes_max // 4:
+        if self._room_waiters and not self._fragments_wait():
             self._let_in()
         if not self._synchronizing and (self._waiting or transport.waiting) and self.is_leader:
             self._wake()
@@ -485,17 +464,41 @@ class Replica:
         self._wake()
         consensus = self._consensus
         if self._was_leader and not consensus.is_leader:
-            self._refuse_waiting(Verdict(Outcome.NOT_LEADER, reason="this node is no longer the leader"))
+            self._deposed_at = self._loop.time()
         self._was_leader = consensus.is_leader
-        if self._ordered and not consensus.is_leader:
-            self._give_up_old()
-        now = self._loop.time()
-        if self._log.bytes_kept > self._settings.compact_bytes or (
-            self._events.dirty and now - self._event_log_synced_at > self._settings.event_log_sync_seconds
-        ):
+        if not consensus.is_leader:
+            if self._change is not None and not self._waiting:
+                self._change_ended(Verdict(Outcome.UNKNOWN, reason="the leader changed; look at the configuration"))
+            if self._waiting:
+                self._redirect_waiting()
+            if self._ordered:
+                self._give_up_old()
+        if not self._alone:
+            self._forwarder.expire()
+            self._reads.on_timer()
+            self._closed.on_timer()
+            self._transfer.on_timer()
+        if self._keeper.due:
             self._keep_house()
-        alone_and_leading = not self._peers and self._ready.done()
+        alone_and_leading = self._alone and self._ready.done()
         self._timer = self._loop.call_later(0.25 if alone_and_leading else self._tick_seconds, self._on_timer)
+
+    def _redirect_waiting(self) -> None:
+        """Proposals that were never ordered go to the new leader; those whose fragments went another way cannot."""
+        if self._consensus.leader_name is None:
+            if self._loop.time() - self._deposed_at > self._settings.election_seconds_max:
+                self._refuse_waiting(Verdict(Outcome.NOT_LEADER, reason="this node is no longer the leader"))
+            return
+        refused = Verdict(Outcome.NOT_LEADER, reason="this node is no longer the leader")
+        waiting, self._waiting, self._waiting_bytes = self._waiting, deque(), 0
+        for data, proposal, callback, origin in waiting:
+            if callback is None:
+                continue
+            if proposal is None or proposal.fragments or origin:
+                self._loop.call_soon(callback, refused)
+            else:
+                self._forwarder.propose(proposal.txid, data, callback)
+        self._let_in()
 
     def _refuse_waiting(self, verdict: Verdict) -> None:
         """What was not ordered never will be."""
@@ -520,7 +523,7 @@ class Replica:
     def _next_entry(self) -> bytes | None:
         """The next Raft entry, as long as there is something waiting and the turn has room."""
         waiting = self._waiting
-        if self._turn_bytes >= self._settings.turn_bytes_max or not waiting:
+        if not waiting or self._turn_bytes >= self._settings.turn_bytes_max or self._transfer.holding:
             return None
         timestamp = self.clock.now_us()
         if not self._has_space():
@@ -530,6 +533,9 @@ class Replica:
         if first.proposal is None:
             waiting.popleft()
             self._waiting_bytes -= len(first.data)
+            if first.data[0] == EntryKind.MEMBERSHIP and self._change_is_stale():
+                self._change_ended(Verdict(Outcome.NOT_LEADER, reason="the leader changed"))
+                return None
             self._turn_bytes += len(first.data)
             self._unordered = (None, [], timestamp)
             return first.data
@@ -540,7 +546,7 @@ class Replica:
         size_max, count_max = self._settings.entry_bytes_max, self._settings.block_proposals_max
         conclusion = bool(first.proposal.fragments)
         while waiting and len(data) < count_max:
-            encoded, proposal, callback = waiting[0]
+            encoded, proposal, callback, _ = waiting[0]
             if proposal is None or (data and (proposal.fragments or conclusion or size + len(encoded) > size_max)):
                 break
             waiting.popleft()
@@ -564,17 +570,25 @@ class Replica:
 
     def _on_ordered(self, index: int, term: int) -> None:
         proposals, callbacks, timestamp = self._unordered
+        if self._log.memberships_version != self._membership.version:
+            self._settle()
         if index in self._ordered:
             # What this node put here in an earlier term was removed from its log, but perhaps not from every other.
             self._answer(self._ordered.pop(index).callbacks, Verdict(Outcome.UNKNOWN, reason="the leader changed"))
         if proposals is not None:
-            self._ordered[index] = _Ordered(term, self._loop.time(), timestamp, proposals, callbacks)
+            self._ordered[index] = Ordered(term, self._loop.time(), timestamp, proposals, callbacks)
 
     # ---- applying ---------------------------------------------------------------------------------------------------
 
     def _apply(self) -> None:
         """Apply what is committed and durable, a bounded number of entries at a time."""
+        if self._catching_up:
+            if not self._ready.done():
+                self._ready.set_result(None)
+            return
         limit = min(self._consensus.committed_index, self._log.durable_index)
+        if self._settings.fast_commit:
+            limit = self._fast_limit(limit)
         if self._applied >= limit or self._large is not None:
             if not self._ready.done() and self._large is None:
                 self._become_ready(limit)
@@ -587,6 +601,8 @@ class Replica:
             if self._large is None:
                 self._applied = index
                 self._ordered.pop(index, None)
+        if not self._alone:
+            self._progressed()
         if self._applied < limit and self._large is None:
             self._loop.call_soon(self._apply_more)
         elif not self._ready.done():
@@ -602,12 +618,14 @@ class Replica:
     def _become_ready(self, limit: int) -> None:
         """Alone: ready when leading, with the no-op of this term applied, and so all that any term had committed."""
         log = self._log
-        if self._peers or (self._consensus.is_leader and self._applied == limit == log.last_index):
+        if not self._alone or (self._consensus.is_leader and self._applied == limit == log.last_index):
             self._ready.set_result(None)
 
-    def _apply_entry(self, index: int, ordered: _Ordered | None) -> None:
+    def _apply_entry(self, index: int, ordered: Ordered | None) -> None:
         machine = self._machine
         entry, _, term = self._log.entry(index)
+        if term != self._applied_term:
+            self._term_began(term)
         callbacks: list[Callback | None] = []
         if ordered is not None and ordered.term == term:
             # This node wrote the entry: what it says need not be decoded.
@@ -621,15 +639,18 @@ class Replica:
                 )
         if isinstance(content, Fragment):
             machine.stage(index, content)
+            if self._forwarder.fragment_bytes:
+                self._forwarder.fragment_applied(content)
         elif isinstance(content, Block):
             if content.abandoned:
                 machine.abandon(content.abandoned)
             if len(content.proposals) == 1 and content.proposals[0].fragments:
                 verdict, parts = machine.conclude(index, content.timestamp, content.proposals[0])
+                txid = content.proposals[0].txid
                 if parts is None:
-                    self._answer(callbacks, verdict)
+                    self._answer([*callbacks, *self._forwarder.take(txid)], verdict)
                 else:
-                    self._large = (parts, callbacks, verdict)
+                    self._large = (parts, callbacks, verdict, txid)
                     self._continue_large()
             elif content.proposals:
                 verdicts = machine.apply(index, content.timestamp, content.proposals)
@@ -639,6 +660,11 @@ class Replica:
                 if not self._writing_behind:
                     self._writing_behind = True
                     self._loop.call_soon(self._write_behind)
+                if self._forwarder.undecided:
+                    for proposal, verdict in zip(content.proposals, verdicts, strict=True):
+                        self._answer(self._forwarder.take(proposal.txid), verdict)
+        elif entry[0] == EntryKind.MEMBERSHIP:
+            self._membership_applied(index)
 
     def _write_behind(self) -> None:
         """The event log is written when the verdicts are out."""
@@ -651,6 +677,9 @@ class Replica:
 
     def _answer(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
         """A caller's exception is the caller's: nothing here depends on it."""
+        if self._lead_us and verdict.commit_ts > self._environment.clock.wall_us():
+            self._answer_when_past(callbacks, verdict)
+            return
         for callback in callbacks:
             if callback is not None:
                 try:
@@ -658,11 +687,17 @@ class Replica:
                 except Exception as error:
                     self._loop.call_exception_handler({"message": "verdict callback failed", "exception": error})
 
+    def _answer_when_past(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
+        """Commit timestamps lead the clock: an acknowledgement before its timestamp has passed could be missed by a
+        reader who trusts closed time."""
+        late_us = verdict.commit_ts - self._environment.clock.wall_us()
+        self._loop.call_later(late_us / 1e6, self._answer, list(callbacks), verdict)
+
     def _continue_large(self) -> None:
         """Publish one part of a large event, then let others have the loop."""
         if not self._running or self._large is None:
             return
-        parts, callbacks, verdict = self._large
+        parts, callbacks, verdict, txid = self._large
         try:
             if next(parts, self) is None:
                 self._parts += 1
@@ -674,119 +709,36 @@ class Replica:
             self._applied += 1
             self._ordered.pop(self._applied, None)
             self.clock.observe(verdict.commit_ts)
-            self._answer(callbacks, verdict)
+            self._answer([*callbacks, *self._forwarder.take(txid)], verdict)
+            if not self._alone:
+                self._progressed()
             self._apply()
             self._wake()
         except BaseException as error:
             self._fail(error)
 
-    # ---- recovery and compaction ------------------------------------------------------------------------------------
-
-    def _recover(self) -> None:
-        settings, disk = self._settings, self._environment.disk
-        directory = settings.directory
-        disk.make_directory(directory)
-        snapshot = load_snapshot(disk, directory)
-        self._events = EventLog(disk, f"{directory}/events", segment_bytes=settings.event_segment_bytes)
-        self._log = RaftLog(disk, f"{directory}/raft", segment_bytes=settings.raft_segment_bytes)
-        events, log = self._events, self._log
-        if events.position < snapshot.position:
-            raise CorruptData(
-                f"{directory}/events ends at position {events.position}, but position {snapshot.position} was durable "
-                f"before the Raft log was compacted"
-            )
-        self._applied = max(snapshot.raft_index, events.raft_index)
-        if self._applied > max(log.last_index, 0) or log.first_index > self._applied + 1:
-            raise CorruptData(
-                f"{directory}/raft holds entries {log.first_index} to {log.last_index}, but the event log has applied "
-                f"{self._applied}"
-            )
-        log.commit_floor = self._applied
-        adjudicator = Adjudicator(
-            position=events.position,
-            commit_ts=events.commit_ts,
-            window_us=settings.window_us,
-            bulk_keys_max=settings.bulk_keys_max,
-            history=events.history,
-        )
-        self.clock.observe(events.commit_ts)
-        # An id that was used before would get the old transaction's verdict: never reuse one, even if the clock went back.
-        self.transaction_ids.observe(events.commit_ts << NODE_BITS)
-        self._machine = StateMachine(events, adjudicator, self._load_fragment)
-        self._restage()
-
-    def _restage(self) -> None:
-        """Find again the fragments, among the applied entries, whose transaction is not concluded."""
-        indices = self._log.indices_of_kind(EntryKind.FRAGMENT, self._applied)
-        if not indices:
-            return
-        indices += self._log.indices_of_kind(EntryKind.CONCLUSION, self._applied)
-        for index in sorted(indices):
-            decoded = decode_entry(self._log.entry(index)[0])
-            if isinstance(decoded, Fragment):
-                self._machine.stage(index, decoded)
-            elif isinstance(decoded, Block):
-                self._machine.abandon([*decoded.abandoned, *(proposal.txid for proposal in decoded.proposals)])
-        self._machine.expire()
-
-    def _load_fragment(self, index: int) -> Fragment:
-        fragment = decode_entry(self._log.entry(index)[0])
-        if not isinstance(fragment, Fragment):
-            raise NodeFatal(f"Raft entry {index} should be a fragment")
-        return fragment
-
     def _keep_house(self) -> None:
-        if not self._compacting:
-            self._compacting = True
+        if not self._keeper.busy:
+            self._keeper.busy = True
             self._spawn(self._housekeeping())
 
     async def _housekeeping(self) -> None:
-        """Synchronize the event log, then drop what the Raft log need not keep. The disk's part runs in a thread."""
         try:
             self._events.write_behind()
-            applied = self._applied
-            staged_from = self._machine.staging.oldest_index()
-            state = Snapshot(
-                SNAPSHOT_VERSION,
-                applied,
-                self._events.position,
-                self._events.commit_ts,
-                self._events.hash,
-                sorted([self._settings.name, *(peer.name for peer in self._peers)]),
-            )
-            compact = self._log.bytes_kept > self._settings.compact_bytes and self._large is None
-            await self._loop.run_in_executor(None, self._make_durable, state if compact else None)
-            self._event_log_synced_at = self._loop.time()
-            if compact and self._running:
-                self._log.compact(self._compaction_index(applied, staged_from))
+            await self._keeper.run(lambda: self._running)
+            self._settle()
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self._fail(error)
-        finally:
-            self._compacting = False
-
-    def _make_durable(self, state: Snapshot | None) -> None:
-        self._events.synchronize()
-        self._log.prepare()
-        if state is not None:
-            save_snapshot(self._environment.disk, self._settings.directory, state)
-
-    def _compaction_index(self, applied: int, staged_from: int | None) -> int:
-        """Entries below may go."""
-        needed = [applied]
-        if staged_from is not None:
-            needed.append(staged_from)
-        if self._log.bytes_kept < self._settings.lagging_bytes_max and self._consensus.is_leader:
-            needed += [self._consensus.matched_index(peer.name) for peer in self._peers]
-        return min(needed)
 
     # ---- ending -----------------------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     def _fail(self, error: BaseException) -> None:
         """Whatever is not a result stops the node."""
@@ -810,6 +762,10 @@ class Replica:
         unknown = Verdict(outcome, reason=reason)
         ordered, self._ordered = self._ordered, {}
         self._refuse_waiting(refused)
+        self._forwarder.refuse_all(unknown)
+        self._reads.stop(reason)
+        self._closed.stop(reason)
+        self._change_ended(unknown)
         for entry in ordered.values():
             for callback in entry.callbacks:
                 if callback is not None:
@@ -823,6 +779,8 @@ class Replica:
         if self._timer is not None:
             self._timer.cancel()
         self._answer_all(outcome, reason)
+        if self._catch_up_task is not None and self._catch_up_task is not asyncio.current_task():
+            self._catch_up_task.cancel()
         await self._transport.stop()
         others = [task for task in self._background if task is not asyncio.current_task()]
         await asyncio.gather(*others, return_exceptions=True)

@@ -11,6 +11,7 @@ import zlib
 
 import msgspec
 
+from journal.configuration import Configuration
 from journal.environment import Disk
 from journal.errors import CorruptData, NodeFatal
 
@@ -28,6 +29,9 @@ class Snapshot(msgspec.Struct, array_like=True):
     commit_ts: int
     hash: bytes
     members: list[str]
+    """Names, for people; see `configuration`."""
+    configuration: Configuration = Configuration()
+    """Empty in snapshots of older versions, whose members never changed."""
 
 
 NOTHING = Snapshot(FORMAT_VERSION, 0, 0, 0, b"", [])

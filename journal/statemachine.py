@@ -43,6 +43,7 @@ class StateMachine:
     def __init__(self, events: EventLog, adjudicator: Adjudicator, load: FragmentLoader) -> None:
         self.adjudicator = adjudicator
         self.staging = Staging(load)
+        self._load = load
         self.frontier = Frontier(events.position, events.commit_ts)
         self._events = events
         self._subscribers: list[Subscriber] = []
@@ -147,6 +148,16 @@ class StateMachine:
         self._publishing = False
         self._publish([last])
         self.staging.drop(proposal.txid)
+
+    def take_over(self, events: list[Event]) -> None:
+        """Publish events that a peer's feed has brought and the event log holds. Nothing is applied meanwhile."""
+        self._publishing = events[-1].more
+        self._publish(events)
+
+    def continue_with(self, adjudicator: Adjudicator) -> None:
+        """From the event log's end on, where a feed has led: nothing is staged there."""
+        self.adjudicator = adjudicator
+        self.staging = Staging(self._load)
 
     # ---- followers --------------------------------------------------------------------------------------------------
 

@@ -1,20 +1,24 @@
-"""Peers: Raft messages between replicas, over TCP, and never ahead of the disk.
+"""Peers: messages between replicas, over TCP, and those of Raft never ahead of the disk.
 
 pysyncobj calls `send`; nothing leaves before the driver calls `release`, after the synchronization that covers whatever
 the message reflects (persist-before-send). What peers send is queued, and the driver delivers it between two
 synchronizations, never during one.
 
-Every connection goes one way: the node that dials sends, and begins with a hello that names protocol version, cluster
-and itself. Frames are a 4-byte length and msgpack: [stamp, term, message].
+Every connection goes one way: the node that dials sends, and begins with a hello that names protocol version, cluster,
+itself, and what for. Frames are a 4-byte length, a byte that says which of two kinds, and msgpack:
 
-- *term* is the sender's when it sent. A leader drops acknowledgements of another term: pysyncobj's own carry none, so
-  that one of an old term could be counted for a new one.
-- *stamp* is the leader's monotonic clock in an AppendEntries, and is echoed in its acknowledgement: the lease counts
-  from when a heartbeat was *sent*.
+- *Raft* [stamp, term, message]. *term* is the sender's when it sent. A leader drops acknowledgements of another term:
+  pysyncobj's own carry none, so that one of an old term could be counted for a new one. *stamp* is the leader's monotonic
+  clock in an AppendEntries, and is echoed in its acknowledgement: the lease counts from when a heartbeat was *sent*.
+- *beside Raft* (`journal.messages`): nothing that the disk has to do with; sent and handled at once.
 
-Only Raft's own messages pass; pysyncobj's command forwarding, its snapshots and its pickled utility messages do not.
+Of pysyncobj's messages only Raft's own pass, and three that Raft has and pysyncobj has not (`journal.consensus`); its
+command forwarding, its snapshots and its pickled utility messages do not.
 A peer that does not read is not waited for: beyond a bound its messages are dropped, and Raft sends again.
 With TLS contexts, both sides authenticate by certificate and the name in the hello must be one the certificate has.
+
+A hello may also ask for a feed of events (`journal.feed`). Such a connection carries nothing else, so that megabytes of
+history never stand in a heartbeat's way, and TCP's own flow control slows the sender to what the reader takes.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,17 +37,31 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from journal.environment import Environment
+from journal.messages import SideMessage, decode_message, encode_message
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 FRAME_BYTES_MAX = 64 << 20
 INBOX_MESSAGES_MAX = 10_000
 UNSENT_BYTES_MAX = 64 << 20
 _HELLO_SECONDS_MAX = 5.0
+_CONNECT_SECONDS_MAX = 2.0
 _RETRY_SECONDS = 0.2
-_RAFT_MESSAGES = frozenset({"append_entries", "next_node_idx", "request_vote", "response_vote", "timeout_now"})
+_FIELDS: dict[str, dict[str, type]] = {
+    "append_entries": {"term": int, "commit_index": int, "entries": list, "prevLogIdx": int, "prevLogTerm": int},
+    "next_node_idx": {"next_node_idx": int, "reset": bool, "success": bool},
+    "request_vote": {"term": int, "last_log_index": int, "last_log_term": int},
+    "response_vote": {"term": int, "closed": int},
+    "timeout_now": {"term": int},
+    "pre_vote": {"term": int, "last": list},
+    "pre_vote_granted": {"term": int},
+    "stale_term": {"term": int},
+}
+_RAFT_MESSAGES = frozenset(_FIELDS)
 _ACKNOWLEDGEMENT = "next_node_idx"
+_RAFT_FRAME = b"\x00"
+_SIDE_FRAME = b"\x01"
 
 Message = dict[str, Any]
 
@@ -54,16 +73,84 @@ class Peer:
     name: str
     host: str
     port: int
+    witness: bool = False
+    """Whether it has no role but the journal's (`journal.configuration.Member`)."""
 
 
-class _Hello(msgspec.Struct, array_like=True):
+class Hello(msgspec.Struct, array_like=True):
+    """The first frame of every connection. `purpose` is "raft" or "feed"."""
+
     version: int
     cluster: str
     name: str
+    purpose: str = "raft"
+
+
+def is_well_formed(message: Message) -> bool:
+    """Whether it is one of Raft's messages, with all that pysyncobj looks for in it."""
+    fields = _FIELDS.get(message.get("type", ""))
+    if fields is None:
+        return False
+    for name, kind in fields.items():
+        if type(message.get(name)) is not kind:
+            return False
+    for entry in message.get("entries", ()):
+        if len(entry) != 3 or type(entry[0]) is not bytes or not entry[0] or type(entry[1]) is not int:
+            return False
+    for pair in (message.get("closed"), message.get("last")):
+        if isinstance(pair, list) and not (len(pair) == 2 and type(pair[0]) is int and type(pair[1]) is int):
+            return False
+    return "transmission" not in message and "serialized" not in message
+
+
+class PeerNode(Node):  # type: ignore[misc]  # pysyncobj carries no types
+    """A peer as pysyncobj knows it. Its hash is the same in every process, and so is the order of sets of peers."""
+
+    def __hash__(self) -> int:
+        return zlib.crc32(self.id.encode())
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[float, int, dict[str, Any]]).decode
+
+FeedHandler = Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def write_frame(writer: asyncio.StreamWriter, body: bytes) -> None:
+    """Queue one frame."""
+    writer.write(len(body).to_bytes(4, "big") + body)
+
+
+def _is_clogged(writer: asyncio.StreamWriter) -> bool:
+    """Whether nothing more should be written: the connection is at its end, or its reader does not read."""
+    return writer.is_closing() or writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """The next frame.
+
+    Raises:
+        ValueError: it is larger than any frame may be.
+        asyncio.IncompleteReadError, OSError: the connection ended.
+    """
+    try:
+        length = int.from_bytes(await reader.readexactly(4), "big")
+        if length > FRAME_BYTES_MAX:
+            raise ValueError(f"frame of {length} bytes")
+        return await reader.readexactly(length)
+    except RuntimeError as error:
+        # What uvloop says when a reader that was full wants to go on, and its connection has been closed meanwhile.
+        raise ConnectionResetError(str(error)) from error
+
+
+async def dial(
+    environment: Environment, cluster: str, name: str, peer: Peer, purpose: str, tls: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a peer and say hello. Raises OSError (TimeoutError is one)."""
+    async with asyncio.timeout(_CONNECT_SECONDS_MAX):
+        reader, writer = await environment.network.connect(peer.host, peer.port, tls)
+    write_frame(writer, _encode(Hello(PROTOCOL_VERSION, cluster, name, purpose)))
+    return reader, writer
 
 
 class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no types
@@ -72,11 +159,14 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
     Args:
         environment: for network and time.
         cluster: name that peers must share.
-        own: this node, with the address to listen on; a single voter does not listen.
-        peers: the others.
-        term: this node's current term.
+        own: this node, with the address to listen on; a node without peers listens only if its port is not 0.
+        peers: the others, for now (`set_peers`).
         wake: called when something arrived.
         server_tls, client_tls: contexts with mutual authentication, or None for plain TCP.
+
+    Attributes:
+        on_side_message: called with (peer, message) for what is not Raft's.
+        on_feed: serves connections that ask for a feed.
     """
 
     def __init__(
@@ -95,47 +185,90 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self._cluster = cluster
         self._own = own
         self._peers = {peer.name: peer for peer in peers}
-        self.nodes = {peer.name: Node(peer.name) for peer in peers}
+        self.nodes = {peer.name: PeerNode(peer.name) for peer in peers}
         self._wake = wake
         self._server_tls = server_tls
         self._client_tls = client_tls
         self._server: asyncio.AbstractServer | None = None
-        self._dialers: list[asyncio.Task[None]] = []
+        self._started = False
+        self._dialers: dict[str, asyncio.Task[None]] = {}
+        self._ended: set[asyncio.Task[None]] = set()
         self._inbound: set[asyncio.StreamWriter] = set()
+        self._inbound_of: dict[str, asyncio.StreamWriter] = {}
         self._writers: dict[str, asyncio.StreamWriter] = {}
+        self._connections: dict[str, int] = {}
         self._inbox: deque[tuple[str, float, int, Message]] = deque()
-        self._changes: deque[tuple[str, bool]] = deque()
+        self._changes: deque[Callable[[], None]] = deque()
         self._outbox: list[tuple[str, float, Message]] = []
         self._answering = 0.0
         self._term: Callable[[], int] = int
-        self._admit: Callable[[Message], bool] = bool
+        self._admit: Callable[[str, Message], bool] = lambda name, message: True
+        self._annotate: Callable[[Message], None] = lambda message: None
+        self._lost: Callable[[str], None] = lambda name: None
+        self.on_side_message: Callable[[str, SideMessage], None] = lambda name, message: None
+        self.on_feed: FeedHandler | None = None
         self.acknowledged: dict[str, float] = {}
         """Per peer: when (monotonic seconds) the last heartbeat that it acknowledged was sent."""
 
-    def attach(self, term: Callable[[], int], admit: Callable[[Message], bool]) -> None:
-        """Connect with the consensus: its current term, and its opinion whether to deliver a message at all."""
+    def attach(
+        self,
+        term: Callable[[], int],
+        admit: Callable[[str, Message], bool],
+        annotate: Callable[[Message], None] = lambda message: None,
+        lost: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        """Connect with the consensus: its current term, its opinion whether to deliver a message at all, what it adds to
+        those it sends, and its interest in peers whose connection to this node has ended."""
         self._term = term
         self._admit = admit
+        self._annotate = annotate
+        self._lost = lost
 
     async def start(self) -> None:
         """Listen and dial."""
-        if not self._peers:
-            return
-        self._server = await self._environment.network.listen(
-            self._serve, self._own.host, self._own.port, self._server_tls
-        )
-        self._dialers = [asyncio.ensure_future(self._dial(peer)) for peer in self._peers.values()]
+        self._started = True
+        if self._peers or self._own.port:
+            self._server = await self._environment.network.listen(
+                self._serve, self._own.host, self._own.port, self._server_tls
+            )
+        for peer in self._peers.values():
+            self._dialers[peer.name] = asyncio.ensure_future(self._dial(peer))
 
     async def stop(self) -> None:
         """Close everything."""
-        for task in self._dialers:
+        self._started = False
+        tasks = [*self._dialers.values(), *self._ended]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._dialers, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._server is not None:
             self._server.close()
         for writer in [*self._writers.values(), *self._inbound]:
             writer.close()
         self._writers.clear()
+
+    def set_peers(self, peers: list[Peer]) -> None:
+        """From now on these are the others. Connections of those that stay are kept."""
+        wanted = {peer.name: peer for peer in peers}
+        gone = [name for name, peer in self._peers.items() if wanted.get(name) != peer]
+        for name in gone:
+            del self._peers[name]
+            del self.nodes[name]
+            self.acknowledged.pop(name, None)
+            dialer = self._dialers.pop(name, None)
+            if dialer is not None:
+                dialer.cancel()
+                self._ended.add(dialer)
+                dialer.add_done_callback(self._ended.discard)
+            inbound = self._inbound_of.pop(name, None)
+            if inbound is not None and name not in wanted:
+                inbound.close()
+        for name, peer in wanted.items():
+            if name not in self._peers:
+                self._peers[name] = peer
+                self.nodes[name] = PeerNode(name)
+                if self._started:
+                    self._dialers[name] = asyncio.ensure_future(self._dial(peer))
 
     # ---- what pysyncobj calls ---------------------------------------------------------------------------------------
 
@@ -144,17 +277,18 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         kind = message["type"]
         if kind not in _RAFT_MESSAGES or "serialized" in message:
             return False
+        self._annotate(message)
         stamp = self._answering if kind == _ACKNOWLEDGEMENT else self._environment.clock.monotonic()
         self._outbox.append((node.id, stamp, message))
         return True
 
     def addNode(self, node: Node) -> None:
-        """Membership is fixed at start."""
-        raise NotImplementedError("membership cannot change while running")
+        """Membership is not pysyncobj's business: see `set_peers`."""
+        raise NotImplementedError("membership changes go through journal.membership")
 
     def dropNode(self, node: Node) -> None:
-        """Membership is fixed at start."""
-        raise NotImplementedError("membership cannot change while running")
+        """Membership is not pysyncobj's business: see `set_peers`."""
+        raise NotImplementedError("membership changes go through journal.membership")
 
     def destroy(self) -> None:
         """`stop` does it."""
@@ -169,19 +303,26 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
     def deliver(self, settle: Callable[[], None]) -> None:
         """Hand everything that has arrived to pysyncobj; `settle` after each message."""
         while self._changes:
-            name, connected = self._changes.popleft()
-            (self._onNodeConnected if connected else self._onNodeDisconnected)(self.nodes[name])
+            self._changes.popleft()()
         for _ in range(len(self._inbox)):
             name, stamp, term, message = self._inbox.popleft()
+            node = self.nodes.get(name)
+            if node is None:
+                continue
             if message["type"] == _ACKNOWLEDGEMENT:
                 if term != self._term():
                     continue
                 self.acknowledged[name] = max(stamp, self.acknowledged.get(name, 0.0))
-            elif not self._admit(message):
+            elif not self._admit(name, message):
                 continue
             self._answering = stamp
-            self._onMessageReceived(self.nodes[name], message)
+            self._onMessageReceived(node, message)
             settle()
+
+    def between_turns(self, work: Callable[[], None]) -> None:
+        """Have something done by the next `deliver`, while no synchronization is in flight."""
+        self._changes.append(work)
+        self._wake()
 
     def release(self) -> None:
         """Let everything go that was queued: what it reflects is durable now."""
@@ -191,79 +332,125 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         term = self._term()
         for name, stamp, message in outbox:
             writer = self._writers.get(name)
-            if writer is None or writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+            if writer is None or _is_clogged(writer):
                 continue
-            frame = _encode((stamp, term, message))
-            writer.write(len(frame).to_bytes(4, "big") + frame)
+            write_frame(writer, _RAFT_FRAME + _encode((stamp, term, message)))
+
+    def post(self, name: str, message: SideMessage) -> bool:
+        """Send something that is not Raft's, at once. False if there is no connection, or it is clogged."""
+        writer = self._writers.get(name)
+        if writer is None or _is_clogged(writer):
+            return False
+        write_frame(writer, _SIDE_FRAME + encode_message(message))
+        return True
+
+    @property
+    def peers(self) -> list[Peer]:
+        """All peers."""
+        return list(self._peers.values())
+
+    def is_connected(self, name: str) -> bool:
+        """Whether this node can send to the peer."""
+        return name in self._writers
+
+    def connection_number(self, name: str) -> int:
+        """How many times this node has connected to the peer: what was sent under another number may be lost."""
+        return self._connections.get(name, 0)
 
     # ---- connections ------------------------------------------------------------------------------------------------
 
     async def _dial(self, peer: Peer) -> None:
-        hello = _encode(_Hello(PROTOCOL_VERSION, self._cluster, self._own.name))
         while True:
             try:
-                reader, writer = await self._environment.network.connect(peer.host, peer.port, self._client_tls)
+                reader, writer = await dial(
+                    self._environment, self._cluster, self._own.name, peer, "raft", self._client_tls
+                )
             except OSError:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             try:
-                writer.write(len(hello).to_bytes(4, "big") + hello)
                 self._writers[peer.name] = writer
+                self._connections[peer.name] = self._connections.get(peer.name, 0) + 1
                 self._change(peer.name, True)
                 # The peer never writes here: this read ends when the connection does.
                 await reader.read(1)
             except OSError as error:
                 logger.info("connection to %s ended: %s", peer.name, error)
             finally:
-                self._writers.pop(peer.name, None)
+                if self._writers.get(peer.name) is writer:
+                    del self._writers[peer.name]
                 self._change(peer.name, False)
                 writer.close()
             await asyncio.sleep(_RETRY_SECONDS)
 
     def _change(self, name: str, connected: bool) -> None:
-        self._changes.append((name, connected))
+        def tell() -> None:
+            node = self.nodes.get(name)
+            if node is not None:
+                (self._onNodeConnected if connected else self._onNodeDisconnected)(node)
+
+        self._changes.append(tell)
         self._wake()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._inbound.add(writer)
+        name = ""
         try:
-            frame = await asyncio.wait_for(_read_frame(reader), _HELLO_SECONDS_MAX)
-            hello = msgspec.msgpack.decode(frame, type=_Hello)
+            frame = await asyncio.wait_for(read_frame(reader), _HELLO_SECONDS_MAX)
+            hello = msgspec.msgpack.decode(frame, type=Hello)
             refusal = self._refusal(hello, writer)
             if refusal:
                 logger.warning("refused a peer: %s", refusal)
                 return
-            while True:
-                stamp, term, message = _decode(await _read_frame(reader))
-                if message.get("type") not in _RAFT_MESSAGES or len(self._inbox) >= INBOX_MESSAGES_MAX:
-                    continue
-                self._inbox.append((hello.name, stamp, term, message))
-                self._wake()
-        except (asyncio.IncompleteReadError, OSError, TimeoutError):
+            if hello.purpose == "feed":
+                if self.on_feed is not None:
+                    await self.on_feed(hello.name, reader, writer)
+                return
+            name = hello.name
+            older, self._inbound_of[name] = self._inbound_of.get(name), writer
+            if older is not None:
+                older.close()
+            await self._receive(name, reader)
+        except (asyncio.IncompleteReadError, OSError):
             return
         except (msgspec.MsgspecError, ValueError) as error:
             logger.warning("closed a peer's connection: %s", error)
         finally:
             self._inbound.discard(writer)
+            if name and self._inbound_of.get(name) is writer:
+                del self._inbound_of[name]
+                self._changes.append(lambda: self._lost(name))
+                self._wake()
             writer.close()
 
-    def _refusal(self, hello: _Hello, writer: asyncio.StreamWriter) -> str:
+    async def _receive(self, name: str, reader: asyncio.StreamReader) -> None:
+        while True:
+            frame = await read_frame(reader)
+            if frame[:1] == _SIDE_FRAME:
+                self.on_side_message(name, decode_message(memoryview(frame)[1:]))
+                continue
+            if frame[:1] != _RAFT_FRAME:
+                raise ValueError(f"frame of unknown kind {frame[:1]!r}")
+            stamp, term, message = _decode(memoryview(frame)[1:])
+            if not is_well_formed(message):
+                raise ValueError(f"a message of type {message.get('type')!r} that is none of Raft's")
+            if len(self._inbox) >= INBOX_MESSAGES_MAX:
+                continue
+            self._inbox.append((name, stamp, term, message))
+            self._wake()
+
+    def _refusal(self, hello: Hello, writer: asyncio.StreamWriter) -> str:
         if hello.version != PROTOCOL_VERSION:
             return f"{hello.name} speaks protocol {hello.version}, this node {PROTOCOL_VERSION}"
         if hello.cluster != self._cluster:
             return f"{hello.name} belongs to cluster {hello.cluster}, this node to {self._cluster}"
-        if hello.name not in self._peers:
+        if hello.purpose not in ("raft", "feed"):
+            return f"{hello.name} wants {hello.purpose!r}"
+        if hello.purpose == "raft" and hello.name not in self._peers:
             return f"{hello.name} is not a member"
-        certificate = writer.get_extra_info("peercert")
         if self._server_tls is not None:
+            certificate = writer.get_extra_info("peercert")
             names = [value for _, value in (certificate or {}).get("subjectAltName", ())]
             if hello.name not in names:
                 return f"the certificate of {hello.name} names only {names}"
         return ""
-
-
-async def _read_frame(reader: asyncio.StreamReader) -> bytes:
-    length = int.from_bytes(await reader.readexactly(4), "big")
-    if length > FRAME_BYTES_MAX:
-        raise ValueError(f"frame of {length} bytes")
-    return await reader.readexactly(length)

@@ -12,6 +12,7 @@ import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,10 +23,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from journal.environment import real_environment
-from journal.transport import Peer, PeerTransport, _encode, _Hello
-from tests.journal.test_replica import free_ports
+from journal.transport import PROTOCOL_VERSION, Hello, Peer, PeerTransport, _encode, is_well_formed
+from tests.journal.cluster import free_ports
 
-HEARTBEAT: dict[str, Any] = {"type": "append_entries", "term": 3, "commit_index": 1, "entries": [(b"x", 2, 3)]}
+HEARTBEAT: dict[str, Any] = {
+    "type": "append_entries",
+    "term": 3,
+    "commit_index": 1,
+    "entries": [(b"x", 2, 3)],
+    "prevLogIdx": 1,
+    "prevLogTerm": 0,
+}
 ACKNOWLEDGEMENT = {"type": "next_node_idx", "next_node_idx": 3, "reset": False, "success": True}
 
 
@@ -36,7 +44,7 @@ class End:
         self.received: list[dict[str, Any]] = []
         self.settled = 0
         self.transport = PeerTransport(real_environment(), "test", own, [other], wake=lambda: None, **options)
-        self.transport.attach(lambda: term, lambda message: message["type"] != "request_vote")
+        self.transport.attach(lambda: term, lambda name, message: message["type"] != "request_vote")
         self.transport.setOnMessageReceivedCallback(lambda node, message: self.received.append(message))
         self.node = self.transport.nodes[other.name]
 
@@ -103,7 +111,7 @@ def test_only_raft_messages_pass() -> None:
     async def work(left: End, right: End) -> None:
         assert not left.transport.send(left.node, {"type": "apply_command", "command": b"x"})
         assert not left.transport.send(left.node, {"type": "append_entries", "serialized": b"x"})
-        left.transport.send(left.node, {"type": "request_vote", "term": 4})
+        left.transport.send(left.node, {"type": "request_vote", "term": 4, "last_log_index": 1, "last_log_term": 0})
         left.transport.release()
         assert await right.deliver(0.2) == []
 
@@ -112,13 +120,19 @@ def test_only_raft_messages_pass() -> None:
 
 @pytest.mark.parametrize(
     "hello",
-    [_Hello(99, "test", "node-0"), _Hello(1, "another", "node-0"), _Hello(1, "test", "stranger"), ["no", "hello"]],
+    [
+        Hello(99, "test", "node-0"),
+        Hello(PROTOCOL_VERSION, "another", "node-0"),
+        Hello(PROTOCOL_VERSION, "test", "stranger"),
+        Hello(PROTOCOL_VERSION, "test", "node-0", "nonsense"),
+        ["no", "hello"],
+    ],
 )
 def test_strangers_are_refused(hello: object) -> None:
     async def work(left: End, right: End) -> None:
         port = right.transport._own.port
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for frame in (_encode(hello), _encode((0.0, 3, HEARTBEAT))):
+        for frame in (_encode(hello), b"\0" + _encode((0.0, 3, HEARTBEAT))):
             writer.write(len(frame).to_bytes(4, "big") + frame)
         assert await reader.read() == b""
         assert await right.deliver(0.1) == []
@@ -133,6 +147,34 @@ def test_an_oversized_frame_closes_the_connection() -> None:
         writer.write(b"\xff" * 100)
         assert await reader.read() == b""
         writer.close()
+
+    pair(work)
+
+
+def test_fuzzed_frames_harm_nobody() -> None:
+    """From a peer that is authenticated: at worst its connection is closed."""
+    chance = Random(3)
+
+    async def work(left: End, right: End) -> None:
+        hello = _encode(Hello(PROTOCOL_VERSION, "test", "node-0"))
+        for number in range(300):
+            reader, writer = await asyncio.open_connection("127.0.0.1", right.transport._own.port)
+            message: Any = dict(HEARTBEAT)
+            victim = chance.choice(list(message))
+            nonsense = chance.choice([None, -1.5, "x", b"", [], {}, [[1]], [[b"", 1, 1]], [[b"x"]]])
+            message[victim] = nonsense
+            body = chance.choice(
+                [b"\0" + _encode((0.0, 3, message)), b"\1" + chance.randbytes(20), chance.randbytes(9)]
+            )
+            for frame in (hello, body, chance.randbytes(number % 50)):
+                writer.write(len(frame).to_bytes(4, "big") + frame)
+            await writer.drain()
+            writer.close()
+            right.transport.deliver(right.settle)
+        await asyncio.sleep(0.2)
+        right.transport.deliver(right.settle)
+        assert all(is_well_formed(message) for message in right.received)
+        assert {message["type"] for message in right.received} <= {"append_entries"}
 
     pair(work)
 

@@ -1,0 +1,79 @@
+"""What replicas say to each other beside Raft: proposals on their way, questions of readers, promises about time.
+
+Raft's own messages are pysyncobj's dictionaries and wait for the disk (`journal.transport`). These do not: none of them
+reflects anything that a crash could take back, so they leave at once and are handled when they arrive.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Parcel(msgspec.Struct, array_like=True, gc=False):
+    """One thing to be ordered: a proposal, or a ready Raft entry (a fragment, or what drops fragments).
+
+    Attributes:
+        txid: the transaction.
+        is_proposal: whether `data` is an encoded Proposal; else it is a whole entry.
+        data: the bytes.
+    """
+
+    txid: int
+    is_proposal: bool
+    data: bytes
+
+
+class Forward(msgspec.Struct, array_like=True, tag=1):
+    """A follower asks the leader of this term, and no other, to order these, in this order."""
+
+    term: int
+    parcels: list[Parcel]
+
+
+class Refusal(msgspec.Struct, array_like=True, tag=2):
+    """What was forwarded has not been ordered and never will be.
+
+    Attributes:
+        txids: the transactions.
+        outcome: why (`Outcome`).
+        reason: for people.
+    """
+
+    txids: list[int]
+    outcome: int
+    reason: str
+
+
+class ReadRequest(msgspec.Struct, array_like=True, tag=3):
+    """How far must I have applied to know everything that was committed until now?"""
+
+    number: int
+
+
+class ReadAnswer(msgspec.Struct, array_like=True, tag=4):
+    """Until this Raft index. `refused` says why there is no answer, and is empty otherwise."""
+
+    number: int
+    index: int
+    refused: str = ""
+
+
+class Closed(msgspec.Struct, array_like=True, tag=5):
+    """Whoever has applied `index` will see no further event with a commit timestamp at or below `closed_us`."""
+
+    term: int
+    index: int
+    closed_us: int
+
+
+class Behind(msgspec.Struct, array_like=True, tag=6):
+    """The leader has compacted the entries that you need: its log begins at `first_index`. Ask for a feed."""
+
+    first_index: int
+
+
+SideMessage = Forward | Refusal | ReadRequest | ReadAnswer | Closed | Behind
+
+encode_message = msgspec.msgpack.Encoder().encode
+decode_message = msgspec.msgpack.Decoder(SideMessage).decode
+"""Raises msgspec.MsgspecError."""
