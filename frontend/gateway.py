@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from frontend import functions
 from frontend.contention import Contention
 from frontend.errors import SqlError
+from frontend.reads import LocalReads, StrongReads
 from frontend.session import Session
 from frontend.sql import syntax
 from frontend.sql.binder import bind
@@ -78,6 +79,7 @@ class Gateway:
         next_transaction_id: unique ids, 63 bits.
         node_id: number of the node, part of row ids.
         transaction_bytes_max: post-images of one transaction (54000 above).
+        reads: how strong reads make sure of recency.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Gateway:
         *,
         node_id: int = 1,
         transaction_bytes_max: int = 256 << 20,
+        reads: StrongReads | None = None,
     ) -> None:
         functions.load()
         self.view = view
@@ -95,6 +98,7 @@ class Gateway:
         self.next_transaction_id = next_transaction_id
         self.node_id = node_id
         self.transaction_bytes_max = transaction_bytes_max
+        self.reads: StrongReads = reads or LocalReads()
         self.sessions: set[Session] = set()
         self.contention = Contention(time.monotonic)
         self.plans: BoundedCache[Any, LiftedPlan] = BoundedCache(PLANS_MAX)
@@ -110,8 +114,7 @@ class Gateway:
     # ── identifiers and time ───────────────────────────────────────────────────────────────────────────────────────
 
     def read_snapshot(self) -> int:
-        """The snapshot of a transaction that begins now. Local read path: this node's view is as new as the journal,
-        because commits are acknowledged only after it has applied them."""
+        """The snapshot of a transaction that begins now: this node's view is recent enough, or `reads` was asked before."""
         return self.view.snapshot
 
     # ── parsing and planning ───────────────────────────────────────────────────────────────────────────────────────
@@ -269,11 +272,8 @@ class Gateway:
 
     # ── committing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def propose(
-        self, transaction: Transaction, user: str, application: str, callback: Callable[[Verdict], None]
-    ) -> None:
+    def propose(self, transaction: Transaction, provenance: Provenance, callback: Callable[[Verdict], None]) -> None:
         """Submit a transaction; the callback gets the verdict when this node's view has applied the event."""
-        provenance: Provenance = (self.node_id, user, application)
         if transaction.bytes <= LARGE_TRANSACTION_BYTES:
             self.journal.propose(transaction.proposal(provenance), callback)
         else:
