@@ -19,7 +19,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from journal.synchronizer import Synchronizer
 
 ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -131,12 +134,17 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Environment:
-    """Everything that journal code takes from outside."""
+    """Everything that journal code takes from outside.
+
+    Attributes:
+        synchronizer: how to wait for the disk; None: the best that the host has (`journal.synchronizer`).
+    """
 
     clock: WallClock
     random: RandomSource
     disk: Disk
     network: Network
+    synchronizer: Callable[[asyncio.AbstractEventLoop, DiskFile], Synchronizer] | None = None
 
 
 class SystemClock:

@@ -208,7 +208,8 @@ class Replica:
         self.failed: asyncio.Future[NodeFatal] = self._loop.create_future()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._recover()
-        self._synchronizer: Synchronizer = synchronizer_for(self._loop, self._log.file)
+        make_synchronizer = self._environment.synchronizer or synchronizer_for
+        self._synchronizer: Synchronizer = make_synchronizer(self._loop, self._log.file)
         settings = self._settings
         alone = not self._peers
         self._transport = PeerTransport(
