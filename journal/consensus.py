@@ -14,17 +14,22 @@ What is replaced, and why:
 |                           | the disk works on the next block meanwhile; and an exception in apply cannot be retried |
 | _checkCommandsToApply     | takes entries from the owner, without a queue, a lock and a pipe write for each         |
 | __sendAppendEntries       | leaves out peers that lag behind the compacted log                                     |
+| __onMessageReceived       | a leader of an older term is told so                                                    |
 | __onNodeConnected         | begins anew with a peer that was away                                                  |
 | __tryLogCompaction        | nothing: the owner compacts the log                                                     |
 | __generateRaftTimeout     | the environment's randomness                                                            |
 | monotonicTime (global)    | the environment's clock                                                                 |
 | createJournal (global)    | hands over the log that the configuration carries                                       |
-| _poller                   | nothing to poll: the transport is asyncio's                                             |
+| _poller, its pipe         | nothing to poll: the transport is asyncio's                                             |
 
 **Leader stickiness.** A vote request is not delivered while this node has heard a leader within the minimum election
 timeout, or is a leader with a lease: a partitioned node that returns with a high term cannot depose a healthy leader,
 and the lease is sound: a majority that acknowledged a heartbeat sent at t will not elect anybody before t + minimum
 election timeout, measured on their clocks, so with a drift allowance the leader may read locally until then.
+
+**Stale terms.** A node whose term has grown while nobody heard it follows no leader of a lower one, and stickiness refuses
+its candidacy: it would stay outside for ever. So it answers the leader's messages with `stale_term` (the paper's reply to
+an AppendEntries of an old term, which pysyncobj does not send), and the leader steps down for an election in a newer term.
 """
 
 from __future__ import annotations
@@ -47,18 +52,23 @@ logger = logging.getLogger(__name__)
 LEASE_SHARE = 0.8
 """The part of the minimum election timeout that a lease lasts: allows clocks to drift apart by a fifth."""
 
+_FOLLOWER = 0
 _PRIVATE = (
     "_SyncObj__applyLogEntries",
     "_SyncObj__tryLogCompaction",
     "_SyncObj__generateRaftTimeout",
     "_SyncObj__sendAppendEntries",
     "_SyncObj__onNodeConnected",
+    "_SyncObj__onMessageReceived",
+    "_SyncObj__setCurrentTerm",
+    "_SyncObj__setState",
     "_checkCommandsToApply",
 )
 
 
 class _Injected:
-    """Where pysyncobj's module takes the time from: the environment of whoever ticks."""
+    """Where pysyncobj's module takes the time from: the environment of whoever ticks or receives. A process may run several
+    replicas, each with a clock of its own."""
 
     clock: WallClock
 
@@ -77,7 +87,11 @@ def _create_journal(journal_file: Any) -> Any:
 
 def _require() -> None:
     missing = [name for name in _PRIVATE if not hasattr(SyncObj, name)]
-    missing += [name for name in ("monotonicTime", "createJournal") if not hasattr(pysyncobj.syncobj, name)]
+    missing += [
+        name
+        for name in ("monotonicTime", "createJournal", "PIPE_NOTIFIER_ENABLED")
+        if not hasattr(pysyncobj.syncobj, name)
+    ]
     if missing:
         raise NodeFatal(f"this version of pysyncobj is not known: it lacks {', '.join(missing)}")
 
@@ -91,6 +105,8 @@ _require()
 pysyncobj.syncobj.logger.addFilter(_is_news)
 pysyncobj.syncobj.monotonicTime = _monotonic
 pysyncobj.syncobj.createJournal = _create_journal
+# It would wake pysyncobj's poller for its command queue; neither is used, and it holds two descriptors until the process ends.
+pysyncobj.syncobj.PIPE_NOTIFIER_ENABLED = False
 
 
 class _NothingToPoll:
@@ -218,6 +234,19 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
                 logger.error("%s lags behind the compacted Raft log (it begins at %d)", node.id, first)
                 self._SyncObj__connectedNodes.discard(node)
         super()._SyncObj__sendAppendEntries()
+
+    def _SyncObj__onMessageReceived(self, node: Node, message: Message) -> None:
+        _injected.clock = self._clock
+        kind, term = message["type"], self.raftCurrentTerm
+        if kind == "append_entries" and message["term"] < term:
+            self._peers.send(node, {"type": "stale_term", "term": term})
+        elif kind == "stale_term":
+            if message["term"] > term:
+                self._SyncObj__setCurrentTerm(message["term"], None)
+                self._SyncObj__setState(_FOLLOWER)
+                self._SyncObj__raftLeader = None
+        else:
+            super()._SyncObj__onMessageReceived(node, message)
 
     def _SyncObj__onNodeConnected(self, node: Node) -> None:
         if node in self._SyncObj__raftNextIndex:

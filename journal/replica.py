@@ -120,7 +120,7 @@ class TransactionStatus(enum.Enum):
     PENDING = "in progress"
     """Waiting or ordered here, not decided."""
     UNKNOWN = "unknown"
-    """Older than the window, or this node is not the leader."""
+    """Older than the window, or this node does not lead with a lease."""
 
 
 class _Waiting(NamedTuple):
@@ -180,6 +180,7 @@ class Replica:
         self._unordered: tuple[list[Proposal] | None, list[Callback | None], int] = (None, [], 0)
         self._room_waiters: deque[asyncio.Future[None]] = deque()
         self._applied = 0
+        self._applied_term = -1
         self._turn_bytes = 0
         self._synchronizing = False
         self._synchronization_ended: asyncio.Future[None] | None = None
@@ -293,8 +294,9 @@ class Replica:
 
     @property
     def has_lease(self) -> bool:
-        """Whether what is applied here is certainly all that anybody was told of."""
-        return self._running and self._consensus.has_lease
+        """Whether what is applied here is certainly all that anybody was told of: nobody else can lead, and all that earlier
+        leaders committed has been applied, since an entry of this term has."""
+        return self._running and self._consensus.has_lease and self._applied_term == self._consensus.raftCurrentTerm
 
     @property
     def leader_name(self) -> str | None:
@@ -372,7 +374,8 @@ class Replica:
         if self._machine.adjudicator.committed(txid) is not None:
             return TransactionStatus.COMMITTED
         began_us = txid >> NODE_BITS
-        if began_us < self._machine.adjudicator.commit_ts - self._settings.window_us or not self.is_leader:
+        # Whoever only believes to lead, or has not applied what earlier leaders left, cannot know that it never will be.
+        if began_us < self._machine.adjudicator.commit_ts - self._settings.window_us or not self.has_lease:
             return TransactionStatus.UNKNOWN
         return TransactionStatus.ABORTED
 
@@ -608,6 +611,7 @@ class Replica:
     def _apply_entry(self, index: int, ordered: _Ordered | None) -> None:
         machine = self._machine
         entry, _, term = self._log.entry(index)
+        self._applied_term = term
         callbacks: list[Callback | None] = []
         if ordered is not None and ordered.term == term:
             # This node wrote the entry: what it says need not be decoded.
@@ -746,7 +750,7 @@ class Replica:
             self._event_log_synced_at = self._loop.time()
             if compact and self._running:
                 self._log.compact(self._compaction_index(applied, staged_from))
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:
             self._fail(error)

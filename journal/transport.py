@@ -7,7 +7,8 @@ synchronizations, never during one.
 Every connection goes one way: the node that dials sends, and begins with a hello that names protocol version, cluster
 and itself. Frames are a 4-byte length and msgpack: [stamp, term, message].
 
-- *term* is the sender's when it sent. A leader drops acknowledgements of another term: pysyncobj's own carry none, so
+- *term* is the sender's when Raft sent it, not when it was released: between the two, a batch of messages may have moved
+  the sender to a newer term, of which an acknowledgement of the old one says nothing. A leader drops acknowledgements of another term: pysyncobj's own carry none, so
   that one of an old term could be counted for a new one.
 - *stamp* is the leader's monotonic clock in an AppendEntries, and is echoed in its acknowledgement: the lease counts
   from when a heartbeat was *sent*.
@@ -41,7 +42,9 @@ INBOX_MESSAGES_MAX = 10_000
 UNSENT_BYTES_MAX = 64 << 20
 _HELLO_SECONDS_MAX = 5.0
 _RETRY_SECONDS = 0.2
-_RAFT_MESSAGES = frozenset({"append_entries", "next_node_idx", "request_vote", "response_vote", "timeout_now"})
+_RAFT_MESSAGES = frozenset(
+    {"append_entries", "next_node_idx", "request_vote", "response_vote", "timeout_now", "stale_term"}
+)
 _ACKNOWLEDGEMENT = "next_node_idx"
 
 Message = dict[str, Any]
@@ -105,7 +108,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._inbox: deque[tuple[str, float, int, Message]] = deque()
         self._changes: deque[tuple[str, bool]] = deque()
-        self._outbox: list[tuple[str, float, Message]] = []
+        self._outbox: list[tuple[str, float, int, Message]] = []
         self._answering = 0.0
         self._term: Callable[[], int] = int
         self._admit: Callable[[Message], bool] = bool
@@ -145,7 +148,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         if kind not in _RAFT_MESSAGES or "serialized" in message:
             return False
         stamp = self._answering if kind == _ACKNOWLEDGEMENT else self._environment.clock.monotonic()
-        self._outbox.append((node.id, stamp, message))
+        self._outbox.append((node.id, stamp, self._term(), message))
         return True
 
     def addNode(self, node: Node) -> None:
@@ -188,8 +191,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         if not self._outbox:
             return
         outbox, self._outbox = self._outbox, []
-        term = self._term()
-        for name, stamp, message in outbox:
+        for name, stamp, term, message in outbox:
             writer = self._writers.get(name)
             if writer is None or writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
                 continue
