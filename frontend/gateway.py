@@ -78,6 +78,7 @@ class Gateway:
         next_transaction_id: unique ids, 63 bits.
         node_id: number of the node, part of row ids.
         transaction_bytes_max: post-images of one transaction (54000 above).
+        monotonic: seconds, for turns at hot keys; the simulation's is virtual.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Gateway:
         *,
         node_id: int = 1,
         transaction_bytes_max: int = 256 << 20,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         functions.load()
         self.view = view
@@ -96,7 +98,7 @@ class Gateway:
         self.node_id = node_id
         self.transaction_bytes_max = transaction_bytes_max
         self.sessions: set[Session] = set()
-        self.contention = Contention(time.monotonic)
+        self.contention = Contention(monotonic)
         self.plans: BoundedCache[Any, LiftedPlan] = BoundedCache(PLANS_MAX)
         self.prepared_plans: BoundedCache[Any, PlannedStatement] = BoundedCache(PLANS_MAX)
         self.parsed: BoundedCache[str, list[Parsed]] = BoundedCache(PLANS_MAX)

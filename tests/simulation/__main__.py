@@ -10,9 +10,10 @@ import argparse
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 
 from tests.simulation.mutants import MUTANTS, seeds_needed
-from tests.simulation.run import Plan, run_seed
+from tests.simulation.run import SQL, Plan, run_seed
 
 
 def main() -> int:
@@ -23,10 +24,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100, help="how many")
     parser.add_argument("--seconds", type=float, default=Plan.seconds, help="virtual seconds under faults")
     parser.add_argument("--mutants", action="store_true", help="count the seeds that catch each mutant")
+    parser.add_argument("--sql", action="store_true", help="clients speak SQL to gateways")
     arguments = parser.parse_args()
     if arguments.mutants:
         return _mutants()
-    plan = Plan(seconds=arguments.seconds)
+    plan = replace(SQL if arguments.sql else Plan(), seconds=arguments.seconds)
     if arguments.seed is not None:
         result = run_seed(arguments.seed, plan)
         print(*result.trace, sep="\n")

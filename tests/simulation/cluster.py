@@ -200,6 +200,7 @@ class SimulatedNode:
             self.rows = Rows()
         else:
             self.rows.crash()
+        cluster.on_crashed(self)
         cluster.trace(self.name, f"crashes, losing {loss.value} of what was not synchronized")
 
     def crash_within(self, operations: int, loss: Loss) -> None:
@@ -237,6 +238,7 @@ class Cluster:
     nodes_count: int = 3
     settings: ReplicaSettings = REPLICA_SETTINGS
     on_started: Callable[[SimulatedNode], None] = lambda node: None
+    on_crashed: Callable[[SimulatedNode], None] = lambda node: None
     finished: bool = False
     nodes: list[SimulatedNode] = field(default_factory=list)
 

@@ -86,7 +86,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._closed = False
         self._running = False
         self._stopping = False
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._tasks: list[tuple[asyncio.Task[Any], Process | None]] = []
         self._tasks_max = 256
         self._executor_seconds = executor_seconds
         self.steps = 0
@@ -144,9 +144,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             coro.close()
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-        self._tasks.append(task)
+        self._tasks.append((task, (context or contextvars.copy_context()).get(_process)))
         if len(self._tasks) > self._tasks_max:
-            self._tasks = [each for each in self._tasks if not each.done()]
+            self._tasks = [each for each in self._tasks if not each[0].done() or each[0]._log_traceback]  # type: ignore[attr-defined]
             self._tasks_max = 2 * len(self._tasks) + 256
         return task
 
@@ -181,6 +181,16 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         process.paused = False
         self._ready.extend((handle, process) for handle in process.deferred)
         process.deferred.clear()
+
+    def failures(self) -> list[tuple[str, BaseException]]:
+        """Tasks of living processes that ended with an exception which nobody has looked at yet."""
+        found = []
+        for task, process in self._tasks:
+            if task.done() and not task.cancelled() and process is not None and process.alive:
+                error = task.exception() if getattr(task, "_log_traceback", False) else None
+                if error is not None:
+                    found.append((process.name, error))
+        return found
 
     # ---- running ----------------------------------------------------------------------------------------------------
 
@@ -239,7 +249,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def close(self) -> None:
         """Forget everything. What is still scheduled, or will be by finalizers, never runs."""
         self._closed = True
-        for task in self._tasks:
+        for task, _ in self._tasks:
             coroutine: Any = task.get_coro()
             if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
                 coroutine.close()  # killed before its first step: Python would warn that nobody awaited it

@@ -13,18 +13,21 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from zlib import crc32
 
 from pysyncobj.node import Node
 
-from journal.errors import BorealError
 from tests.simulation.checks import check_history, check_logs
 from tests.simulation.cluster import Cluster, SimulatedNode
+from tests.simulation.gateway import Gateways, virtual_slices
 from tests.simulation.history import History
 from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.raftcheck import RaftObserver
+from tests.simulation.sql import Ledger, SqlClient
 from tests.simulation.workload import Client
 
 LIVENESS_SECONDS = 6.0
@@ -45,6 +48,7 @@ class Plan:
         pause_seconds: a client's mean time between transactions.
         fault_pause_seconds: mean time between faults; 0: none.
         faults: names to draw from; empty: all.
+        sql: clients speak SQL to gateways on the nodes, instead of proposing by themselves.
     """
 
     seconds: float = 4.0
@@ -53,6 +57,10 @@ class Plan:
     pause_seconds: float = 0.03
     fault_pause_seconds: float = 0.4
     faults: tuple[str, ...] = ()
+    sql: bool = False
+
+
+SQL = Plan(seconds=2.0, nodes_count=3, clients=1, pause_seconds=0.03, fault_pause_seconds=0.4, sql=True)
 
 
 @dataclass
@@ -108,15 +116,17 @@ def run_seed(seed: int, plan: Plan | None = None, on_line: Callable[[str], None]
     plan = plan or Plan()
     chance = Random(f"{seed}/run")
     loop = SimulatedLoop(lambda: 0.0005 + chance.random() * 0.002)
-    with deterministic_world():
+    with deterministic_world(), virtual_slices(loop), TemporaryDirectory() as directory:
+        run = _Run(seed, plan, loop, Path(directory))
         try:
-            return _Run(seed, plan, loop).run()
+            return run.run()
         finally:
+            run.close()
             loop.close()
 
 
 class _Run:
-    def __init__(self, seed: int, plan: Plan, loop: SimulatedLoop) -> None:
+    def __init__(self, seed: int, plan: Plan, loop: SimulatedLoop, directory: Path) -> None:
         self._plan = plan
         self._loop = loop
         self._trace = _Trace(loop)
@@ -129,15 +139,19 @@ class _Run:
             seed, loop, self._trace, self._problems.append, nodes_count, on_started=self._on_started
         )
         self._observer = RaftObserver(self._cluster, self._history.violation, self._trace)
+        self._gateways = Gateways(self._cluster, directory) if plan.sql else None
+        if self._gateways is not None:
+            self._cluster.on_crashed = self._gateways.crash
         self._nodes = {node.name: node for node in self._cluster.nodes}
         loop.after_step = self._after_step
 
     def run(self) -> Result:
         try:
             self._loop.run_until_complete(self._main(), seconds_max=self._plan.seconds + 60)
-        except (AssertionError, BorealError) as error:
+        except Exception as error:  # whatever it is, it is what this seed came to
             self._problems.append(f"{type(error).__name__}: {error}")
         self._problems += [f"{name}: {what}: {error!r}" for name, what, error in self._loop.errors[:5]]
+        self._problems += [f"{name}: {error!r}" for name, error in self._loop.failures()[:5]]
         problems = [*self._history.violations, *self._problems][:20]
         self._cluster.finished = True
         for problem in problems:
@@ -153,8 +167,16 @@ class _Run:
         }
         return Result(self._seed, problems, self._trace.lines(), history, self._loop.steps, self._loop.time(), figures)
 
+    def close(self) -> None:
+        """Give back what is real."""
+        if self._gateways is not None:
+            self._gateways.close()
+
     def _on_started(self, node: SimulatedNode) -> None:
         self._observer.attach(node)
+        if self._gateways is not None:
+            self._gateways.start(node)
+            return
         for number in range(self._plan.clients):
             client = Client(node, number, self._history, self._plan.pause_seconds, lambda: self._working)
             self._loop.create_task(client.run())
@@ -169,6 +191,15 @@ class _Run:
     async def _main(self) -> None:
         cluster, history = self._cluster, self._history
         cluster.start()
+        ledger = Ledger()
+        clients = [
+            SqlClient(cluster, number, history, ledger, self._plan.pause_seconds, lambda: self._working)
+            for number in range(self._plan.clients * len(cluster.nodes) if self._plan.sql else 0)
+        ]
+        if clients:
+            await clients[0].create_schema()
+        for client in clients:
+            client.start()
         if self._plan.fault_pause_seconds:
             nemesis = Nemesis(cluster, self._plan.fault_pause_seconds, self._plan.faults)
             await nemesis.strike(self._plan.seconds)
@@ -182,7 +213,11 @@ class _Run:
         self._working = False
         await cluster.wait_for(self._agree, AGREEMENT_SECONDS, f"the nodes do not agree: {self._positions()}")
         self._problems += check_logs(cluster)
-        self._problems += check_history(cluster.nodes[0], history)
+        if self._gateways is None:
+            self._problems += check_history(cluster.nodes[0], history)
+        else:
+            self._problems += self._gateways.problems()
+            await clients[0].judge()
 
     def _agree(self) -> bool:
         """All are up, have applied all that the leader's log has, and nothing is in flight."""
