@@ -23,7 +23,8 @@ from journal.raftlog import RaftLog
 from journal.replica import Replica, TransactionStatus
 from journal.statemachine import StateMachine
 from journal.transport import PeerTransport
-from tests.simulation.run import Plan, run_seed
+from storage.mvcc import VersionedStore
+from tests.simulation.run import SQL, Plan, run_seed
 
 CRASHES = Plan(fault_pause_seconds=0.1, faults=("crash", "crash_all", "slow_disk"))
 OVERTAKING = Plan(fault_pause_seconds=0.1, pause_seconds=0.01, clients=3, faults=("cut", "crash", "slow_link"))
@@ -130,6 +131,10 @@ def _forget_shares(original: Callable[..., Any]) -> Callable[..., Any]:
         self._share.clear()
 
     return touch
+
+
+def _read_the_newest(original: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, key, snapshot: original(self, key, (1 << 63) - 1)
 
 
 # ---- the log --------------------------------------------------------------------------------------------------------
@@ -297,6 +302,7 @@ def _publish_later(original: Callable[..., Any]) -> Callable[..., Any]:
 MUTANTS: dict[str, Mutant] = {
     "skip_conflict_key": Mutant("one written key is not checked", Adjudicator, "_conflict_by_key", _skip_a_key),
     "judge_too_new": Mutant("the newest event counts as seen", Adjudicator, "judge", _judge_too_new),
+    "read_too_new": Mutant("a point read sees the newest version", VersionedStore, "get", _read_the_newest, 20, SQL),
     "timestamps_do_not_increase": Mutant(
         "commit timestamps are taken as they come", Adjudicator, "judge", _timestamps_as_they_come
     ),

@@ -198,8 +198,7 @@ class _Run:
         ]
         if clients:
             await clients[0].create_schema()
-        for client in clients:
-            client.start()
+        working = [client.start() for client in clients]
         if self._plan.fault_pause_seconds:
             nemesis = Nemesis(cluster, self._plan.fault_pause_seconds, self._plan.faults)
             await nemesis.strike(self._plan.seconds)
@@ -211,6 +210,8 @@ class _Run:
         )
         await asyncio.sleep(0.3)
         self._working = False
+        if working:
+            await asyncio.wait(working)
         await cluster.wait_for(self._agree, AGREEMENT_SECONDS, f"the nodes do not agree: {self._positions()}")
         self._problems += check_logs(cluster)
         if self._gateways is None:

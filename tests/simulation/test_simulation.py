@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from tests.simulation.run import run_seed
+from tests.simulation.run import SQL, run_seed
 
 SOAK = os.environ.get("BOREAL_SOAK") == "1"
 SEEDS = int(os.environ.get("BOREAL_SEEDS", "20000")) if SOAK else 200
@@ -40,12 +40,31 @@ def test_seeds(first: int) -> None:
     assert terms > SLICE
 
 
-def test_the_same_seed_gives_the_same_trace_in_any_process() -> None:
+SQL_SEEDS = SEEDS // 20 if SOAK else 8
+
+
+@pytest.mark.timeout(SQL_SEEDS * 30)
+def test_sql_seeds() -> None:
+    commits = 0
+    for seed in range(1, SQL_SEEDS + 1):
+        result = run_seed(seed, SQL)
+        if result.problems:
+            print(*result.trace, sep="\n")
+            pytest.fail(
+                f"seed {seed}: {result.problems[0]}\nreplay: python -m tests.simulation --sql --seed {seed}",
+                pytrace=False,
+            )
+        commits += result.figures["commits"]
+    assert commits > 10 * SQL_SEEDS
+
+
+@pytest.mark.parametrize("options", [[], ["--sql"]], ids=["journal", "sql"])
+def test_the_same_seed_gives_the_same_trace_in_any_process(options: list[str]) -> None:
     """Byte for byte, whatever Python's hash salt is; and another seed gives another."""
     outputs = []
     for salt, seed in (("1", "11"), ("2", "11"), ("1", "12")):
         environment = {**os.environ, "PYTHONHASHSEED": salt}
-        command = [sys.executable, "-m", "tests.simulation", "--seed", seed]
+        command = [sys.executable, "-m", "tests.simulation", *options, "--seed", seed]
         outputs.append(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
     assert outputs[0] == outputs[1]
     assert outputs[0] != outputs[2]
