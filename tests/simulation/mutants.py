@@ -22,14 +22,12 @@ from journal.event import Outcome, Verdict
 from journal.raftlog import RaftLog
 from journal.replica import Replica, TransactionStatus
 from journal.statemachine import StateMachine
-from journal.transport import PeerTransport
 from storage.mvcc import VersionedStore
 from tests.simulation.run import SQL, Plan, run_seed
 
 CRASHES = Plan(fault_pause_seconds=0.1, faults=("crash", "crash_all", "slow_disk"))
 OVERTAKING = Plan(fault_pause_seconds=0.1, pause_seconds=0.01, clients=3, faults=("cut", "crash", "slow_link"))
 BRIDGES = Plan(fault_pause_seconds=0.4, pause_seconds=0.01, nodes_count=3, faults=("bridge", "slow_link"))
-FIVE_APART = Plan(fault_pause_seconds=0.2, pause_seconds=0.02, nodes_count=5, faults=("isolate", "split", "pause"))
 
 Replacement = Callable[[Callable[..., Any]], Callable[..., Any]]
 """original method → defective one"""
@@ -205,14 +203,6 @@ def _silence_about_stale_terms(original: Callable[..., Any]) -> Callable[..., An
     return on_message
 
 
-def _no_stickiness(original: Callable[..., Any]) -> Callable[..., Any]:
-    def admit(self: Any, *arguments: Any) -> bool:
-        original(self, *arguments)
-        return True
-
-    return admit
-
-
 def _release_at_once(original: Callable[..., Any]) -> Callable[..., Any]:
     def turn(self: Any) -> None:
         original(self)
@@ -220,16 +210,6 @@ def _release_at_once(original: Callable[..., Any]) -> Callable[..., Any]:
             self._transport.release()
 
     return turn
-
-
-def _no_term_check(original: Callable[..., Any]) -> Callable[..., Any]:
-    def deliver(self: Any, settle: Callable[[], None]) -> None:
-        self._inbox = type(self._inbox)(
-            (*each[:2], self._term(), each[3]) if each[3]["type"] == "next_node_idx" else each for each in self._inbox
-        )
-        original(self, settle)
-
-    return deliver
 
 
 # ---- the replica ----------------------------------------------------------------------------------------------------
@@ -332,12 +312,8 @@ MUTANTS: dict[str, Mutant] = {
         "_SyncObj__onMessageReceived",
         _silence_about_stale_terms,
     ),
-    "no_stickiness": Mutant("voters do not stick to their leader", Consensus, "_admit", _no_stickiness, 300, BRIDGES),
     "acknowledge_before_sync": Mutant(
         "messages leave before the synchronization", Replica, "_turn", _release_at_once, 40, CRASHES
-    ),
-    "no_term_check": Mutant(
-        "acknowledgements of other terms count", PeerTransport, "deliver", _no_term_check, 400, FIVE_APART
     ),
     "answer_when_ordered": Mutant("COMMIT is answered when ordered", Replica, "_on_ordered", _answer_when_ordered),
     "apply_twice": Mutant("an entry is applied twice", StateMachine, "apply", _apply_twice),

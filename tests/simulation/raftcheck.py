@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import Any
 from zlib import crc32
 
+import msgspec
+
 from journal.event import Event
 from tests.simulation.cluster import Cluster, SimulatedNode
 from tests.simulation.history import Trace
@@ -47,7 +49,7 @@ class RaftObserver:
     Attributes:
         leaders: term → the node that leads, or led it.
         committed: Raft index → (term, checksum) of what some node took for committed.
-        events: position → (hash, transaction id) of what some node published.
+        events: (position, part) → checksum of what some node published.
     """
 
     def __init__(self, cluster: Cluster, violation: Callable[[str], None], trace: Trace) -> None:
@@ -58,7 +60,7 @@ class RaftObserver:
         self.committed: dict[int, tuple[int, int]] = {}
         self._committed_end = 0
         self._entries: dict[tuple[int, int], tuple[int, int]] = {}
-        self.events: dict[int, tuple[bytes, int]] = {}
+        self.events: dict[tuple[int, int], int] = {}
         self._seen: dict[str, _Seen] = {}
         self._told_terms: dict[str, int] = {}
         self._told_votes: dict[tuple[str, int], str] = {}
@@ -228,8 +230,7 @@ class RaftObserver:
     def publish(self, name: str, events: list[Event]) -> None:
         """State machine safety, and the order of positions and timestamps."""
         for event in events:
-            if event.more:
-                continue
-            entry = (event.hash, event.txid)
-            if self.events.setdefault(event.position, entry) != entry:
+            content = (event.txid, event.commit_ts, event.more, event.catalog_changes, event.locks, event.writes)
+            entry = crc32(msgspec.msgpack.encode(content))
+            if self.events.setdefault((event.position, event.part), entry) != entry:
                 self._violation(f"state machine safety: {name} published another event at position {event.position}")

@@ -110,14 +110,14 @@ class Client:
     async def _audit(self) -> None:
         """A read of everything: a strong one where this node can tell that it is up to date."""
         history = self._history
-        strong = self._replica.has_lease
+        floor = history.newest_acknowledged
+        strong = await self._is_current()
         snapshot = self._rows.snapshot
         if strong:
             history.strong_reads += 1
-            if snapshot < history.newest_acknowledged:
+            if snapshot < floor:
                 history.violation(
-                    f"stale strong read at {self._name}: snapshot {snapshot}, but {history.newest_acknowledged} was "
-                    f"acknowledged before it began"
+                    f"stale strong read at {self._name}: snapshot {snapshot}, but {floor} was acknowledged before it began"
                 )
         read = SnapshotRead(f"{'strong' if strong else 'local'} read at {self._name}", snapshot, {})
         for key in (*ACCOUNT_KEYS, *LIST_KEYS):
@@ -180,6 +180,16 @@ class Client:
                 self._cluster.trace(self._name, f"{attempt.txid} has {attempt.resolved}")
         elif not attempt.resolved:
             await self._commit(attempt)
+
+    async def _is_current(self) -> bool:
+        """Whether a read that begins now may be strong: by the journal's barrier where it has one (its callback gets None,
+        or the verdict that refuses the read), else by the leader's lease."""
+        barrier = getattr(self._replica, "read_barrier", None)
+        if barrier is None:
+            return self._replica.has_lease
+        answered: asyncio.Future[Verdict | None] = self._cluster.loop.create_future()
+        barrier(answered.set_result)
+        return await answered is None
 
     # ---- parts ------------------------------------------------------------------------------------------------------
 
