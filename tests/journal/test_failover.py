@@ -136,6 +136,8 @@ def test_leadership_is_transferred_without_failing_anybody() -> None:
             while not stopping:
                 txid += 1
                 verdicts.append(await cluster.replicas[number].submit(put(txid, 0, b"%d" % txid)))
+                if not verdicts[-1].committed:
+                    await asyncio.sleep(0.05)  # as a client would
 
         clients = [asyncio.ensure_future(client(number)) for number in (0, 1, 2)]
         for _ in range(4):
