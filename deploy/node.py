@@ -221,8 +221,8 @@ class Node:
         while retention_us:
             await asyncio.sleep(COLLECT_SECONDS)
             horizon = self.replica.clock.last_us - retention_us
-            oldest = self.gateway.oldest_snapshot()
-            while horizon > 0 and self.view.collect(min(horizon, oldest), COLLECT_KEYS):  # noqa: ASYNC110 - a pause between slices
+            # Asked before every slice: a read in the past may have begun since the one before.
+            while horizon > 0 and self.view.collect(min(horizon, self.gateway.oldest_snapshot()), COLLECT_KEYS):  # noqa: ASYNC110 - a pause between slices
                 await asyncio.sleep(0.01)
 
     def _verifier(self, user: str) -> str | None:

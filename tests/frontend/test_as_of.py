@@ -10,11 +10,15 @@ node's own clock.
 from __future__ import annotations
 
 import json
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Literal, cast
 
 import psycopg
 import pytest
@@ -22,9 +26,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy.node import COLLECT_SECONDS
+from frontend import as_of
+from frontend.errors import SqlError
+from frontend.sql import syntax
+from tests.frontend.fake_context import FakeContext
 from tests.frontend.test_session_protocol import SYNC, bind, describe, execute, parse
 from tests.frontend.wire.serving import RawClient, closing_raw, error_fields, kinds
 from tests.server import Server
+
+if TYPE_CHECKING:
+    from frontend.session import Session
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -567,18 +578,75 @@ def test_every_position_reads_its_own_state(
 
 def test_a_moment_read_while_others_commit_stays_as_it_was(node: Server, connection: Connection) -> None:
     """The youngest moment there is, read again later: no event may have come before it meanwhile."""
-    connection.execute("create table c (n int)")
-    connection.execute("insert into c values (0)")
-    seen: list[tuple[datetime, object]] = []
-    with closing(node.connect()) as writer:
-        for _ in range(300):
-            writer.pgconn.send_query(b"update s.c set n = n + 1")
-            now = datetime.now(UTC)
-            seen.append((now, rows(connection, "select n from c as of system time %s", now)))
-            while writer.pgconn.get_result() is not None:
-                pass
-    again = [(now, rows(connection, "select n from c as of system time %s", now)) for now, _ in seen]
-    assert again == seen
+    connection.execute("create table c (w int primary key, n int)")
+    connection.execute("insert into c select w, 0 from generate_series(1, 4) w")
+    ended = threading.Event()
+
+    def write(number: int) -> None:
+        with closing(node.connect()) as writer:
+            while not ended.is_set():
+                writer.execute(f"update s.c set n = n + 1 where w = {number}")
+
+    def total(then: datetime) -> object:
+        return rows(connection, f"select sum(n) from c as of system time '{then.isoformat()}'")
+
+    with ThreadPoolExecutor(4) as pool:
+        writers = [pool.submit(write, number) for number in range(1, 5)]
+        seen = [(now, total(now)) for now in (datetime.now(UTC) for _ in range(500))]
+        ended.set()
+        for writer in writers:
+            writer.result(30)
+    assert len({count for _, [(count,)] in seen}) > 10  # commits there were
+    assert [(now, total(now)) for now, _ in seen] == seen
+
+
+# ── what only parts of a node can show ─────────────────────────────────────────────────────────────────────────────
+
+
+class Past:
+    """A session as far as `as_of` looks at one: its view ends at position 7 and commit timestamp 1000 µs."""
+
+    def __init__(self, commit_ts: int | None = None, closed_us: list[int | None] | None = None) -> None:
+        self.transaction = None
+        self.in_block = False
+        self.block = SimpleNamespace(as_of=None, used=False)
+        self.context = FakeContext()
+        self.entered: list[int] = []
+        self.enter_past = self.entered.append
+        answers = iter(closed_us or [])
+        history = SimpleNamespace(commit_ts=lambda position: commit_ts, closed_us=lambda: next(answers, 0))
+        view = SimpleNamespace(snapshot=1000, horizon=300, frontier=SimpleNamespace(position=7))
+        self.gateway = SimpleNamespace(view=view, history=history)
+
+    def read(self, kind: Literal["time", "position"], value: int) -> list[object]:
+        clause = syntax.AsOf(kind, syntax.Parameter(1))
+        return list(as_of.begin(cast("Session", self), clause, {1: value}, {1: INT8}))
+
+
+def test_position_that_the_journal_no_longer_has() -> None:
+    with pytest.raises(SqlError, match="snapshot too old") as caught:
+        Past(commit_ts=None).read("position", 3)
+    assert caught.value.sqlstate == "72000"
+    with pytest.raises(SqlError, match="snapshot too old") as caught:
+        Past(commit_ts=299).read("position", 3)
+    assert caught.value.sqlstate == "72000"
+    past = Past(commit_ts=300)
+    past.read("position", 3)
+    assert past.entered == [300]
+
+
+def test_waits_until_a_moment_is_closed_but_not_for_ever() -> None:
+    past = Past(closed_us=[1000, 1999, 2000])
+    assert len(past.read("time", 2000)) == 2
+    assert past.entered == [1000]
+    past = Past(closed_us=[None])  # a node that cannot tell: what it has
+    assert past.read("time", 2000) == []
+    assert past.entered == [1000]
+    past = Past(closed_us=[])
+    with pytest.raises(SqlError) as caught:
+        past.read("time", 2000)
+    assert caught.value.sqlstate == "55000"
+    assert past.entered == []
 
 
 # ── garbage collection ─────────────────────────────────────────────────────────────────────────────────────────────
