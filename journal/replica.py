@@ -232,6 +232,15 @@ class Replica(Participant):
         """The last event that subscribers have been given."""
         return self._machine.frontier
 
+    def closed_us(self) -> int | None:
+        """The time (µs since the Unix epoch) up to which subscribers have been given every event there will ever be; None on a
+        replica that does not lead: others may have committed what it has not heard of."""
+        if not self.has_lease:
+            return None
+        if self._applied < self._log.last_index or self._large is not None:
+            return self.frontier.commit_ts
+        return self.clock.now_us()
+
     @property
     def events(self) -> EventLog:
         """The event log, for reading."""
