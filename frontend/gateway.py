@@ -69,6 +69,30 @@ class Journal(Protocol):
         """The same for a transaction that does not fit one block."""
 
 
+class StrongReads(Protocol):
+    """How a transaction that begins now learns that the view holds everything anybody has been told of."""
+
+    @property
+    def path(self) -> str:
+        """What would serve a read now: `local`, `index` or `clock` (architecture §3)."""
+
+    def barrier(self, callback: Callable[[Verdict | None], None]) -> None:
+        """Call back when the view has everything that was acknowledged anywhere before this call.
+
+        `callback(None)` may come within this call, and does so whenever nothing has to be waited for. `callback(verdict)`,
+        a refusal (57P03, its reason says why), comes within a bound where no majority can be reached."""
+
+
+class LocalReads:
+    """A single node's: its view has everything before anybody is told."""
+
+    path = "local"
+
+    def barrier(self, callback: Callable[[Verdict | None], None]) -> None:
+        """At once."""
+        callback(None)
+
+
 class Gateway:
     """Shared state of a node's sessions.
 
@@ -78,6 +102,7 @@ class Gateway:
         next_transaction_id: unique ids, 63 bits.
         node_id: number of the node, part of row ids.
         transaction_bytes_max: post-images of one transaction (54000 above).
+        reads: how strong reads are confirmed; None on a single node, where they need not be.
     """
 
     def __init__(
@@ -88,8 +113,10 @@ class Gateway:
         *,
         node_id: int = 1,
         transaction_bytes_max: int = 256 << 20,
+        reads: StrongReads | None = None,
     ) -> None:
         functions.load()
+        self.reads: StrongReads = reads or LocalReads()
         self.view = view
         self.journal = journal
         self.next_transaction_id = next_transaction_id

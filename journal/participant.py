@@ -35,6 +35,7 @@ from journal.queued import Callback, Ordered, Waiting
 from journal.raftlog import RaftLog
 from journal.reads import ReadBarriers, ReadCallback
 from journal.recovery import adjudicator_for
+from journal.report import MemberReport, ReplicaReport
 from journal.remotefeed import Cut, FeedClient, FeedServer
 from journal.settings import ReplicaSettings as ReplicaSettings
 from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
@@ -202,6 +203,45 @@ class Participant(ABC):
     def configuration(self) -> Configuration:
         """Who belongs."""
         return self._membership.configuration
+
+    def report(self) -> ReplicaReport:
+        """How this member and, if it leads, the others are; for operators."""
+        consensus, transport, now = self._consensus, self._transport, self._environment.clock.monotonic()
+        leads = self._running and consensus.is_leader
+        members = []
+        for member in self.configuration.members:
+            is_self = member.name == self.name
+            heard = transport.acknowledged.get(member.name) if leads and not is_self else None
+            members.append(
+                MemberReport(
+                    member,
+                    connected=is_self or transport.is_connected(member.name),
+                    entries_behind=None
+                    if not leads
+                    else 0
+                    if is_self
+                    else self._log.last_index - consensus.matched_index(member.name),
+                    heard_ms_ago=None if heard is None else round((now - heard) * 1000, 1),
+                )
+            )
+        return ReplicaReport(
+            name=self.name,
+            leader=consensus.leader_name,
+            term=consensus.raftCurrentTerm,
+            is_leader=leads,
+            has_lease=self._running and consensus.has_lease,
+            lease_ms=max(0.0, round((consensus.lease_end() - now) * 1000, 1)) if leads and not self._alone else None,
+            is_voter=consensus.is_voter,
+            is_catching_up=self._catching_up,
+            last_index=self._log.last_index,
+            committed_index=consensus.committed_index,
+            applied_index=self._applied,
+            position=self.frontier.position,
+            commit_ts=self.frontier.commit_ts,
+            closed_us=self.closed_us,
+            clock_error_us=self.clock_error_us,
+            members=tuple(members),
+        )
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
