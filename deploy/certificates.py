@@ -168,15 +168,17 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def _write(
-    directory: Path, certificate_name: str, key_name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    directory: Path,
+    certificate_name: str,
+    key_name: str,
+    certificate: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
 ) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for name in (certificate_name, key_name):
         if (directory / name).exists():
             raise CertificateError(f"{directory / name} exists already; remove it if it is to be replaced")
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     # Never readable by others, not even for the moment between creating and chmod.
     descriptor = os.open(directory / key_name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -46,7 +46,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         data_directory: where journal and view live; made if missing, used by one node at a time.
-        node_id: number of this node, unique in the cluster; part of transaction ids.
+        node_id: number of this node, unique in the cluster; part of transaction ids. Its place in `members`, or a larger one.
         node_name: name of the node among the members, in its certificate and its log; empty: `node-` and the number. It
             cannot be changed later.
         cluster: name that all members share; nodes of another cluster are turned away.
@@ -246,7 +246,9 @@ def _check_together(config: Config) -> None:
     _check_members(config)
     _check_peer_tls(config)
     if config.election_ms < 3 * config.heartbeat_ms:
-        raise ConfigError(f"election_ms {config.election_ms} is less than three times heartbeat_ms {config.heartbeat_ms}")
+        raise ConfigError(
+            f"election_ms {config.election_ms} is less than three times heartbeat_ms {config.heartbeat_ms}"
+        )
     if config.leader_preferred and config.leader_preferred not in {member.name for member in config.members}:
         raise ConfigError(f"leader_preferred: members has no {config.leader_preferred}")
 
@@ -272,9 +274,15 @@ def _check_members(config: Config) -> None:
         raise ConfigError("members: there are only witnesses, nobody has data")
     own = config.own_member
     if own is None:
+        if config.node_id <= len(names):
+            raise ConfigError(
+                f"node_id {config.node_id}: numbers up to {len(names)} belong to the nodes that members names"
+            )
         if not config.peer_port:
             raise ConfigError(f"peer_port: members does not name {config.name}, so it must say where this node listens")
         return
+    if config.node_id != names.index(own.name) + 1:
+        raise ConfigError(f"node_id {config.node_id}: {own.name} is number {names.index(own.name) + 1} in members")
     if own.witness != config.is_witness:
         raise ConfigError(f"members says that {own.name} is {'' if own.witness else 'not '}a witness; roles differ")
     if "journal" not in config.roles and not config.joining:

@@ -35,8 +35,8 @@ from journal.queued import Callback, Ordered, Waiting
 from journal.raftlog import RaftLog
 from journal.reads import ReadBarriers, ReadCallback
 from journal.recovery import adjudicator_for
-from journal.report import MemberReport, ReplicaReport
 from journal.remotefeed import Cut, FeedClient, FeedServer
+from journal.report import MemberReport, ReplicaReport
 from journal.settings import ReplicaSettings as ReplicaSettings
 from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
 from journal.snapshot import Snapshot

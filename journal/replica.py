@@ -216,6 +216,11 @@ class Replica(Participant):
         self._machine.subscribe(subscriber, after)
 
     @property
+    def is_publishing(self) -> bool:
+        """Whether a large event has begun and not ended, so that `subscribe` would be refused."""
+        return self._machine.is_publishing
+
+    @property
     def entry_bytes_max(self) -> int:
         """Size of a fragment's writes."""
         return self._settings.entry_bytes_max
