@@ -45,7 +45,7 @@ from frontend.wire.listener import Listener
 from frontend.wire.tls import ServerTls, load_server_tls
 from journal.environment import Environment, FixedClockError, real_environment
 from journal.errors import BorealError, CorruptData, NodeFatal
-from journal.event import Event, Proposal, Verdict, Write
+from journal.event import Event, Outcome, Proposal, Verdict, Write
 from journal.replica import Replica, ReplicaSettings
 from journal.statemachine import Subscriber
 from storage.mvcc import DamagedView
@@ -57,6 +57,9 @@ COLLECT_SECONDS = 5.0
 COLLECT_KEYS = 500
 READ_SECONDS_MAX = 1.0
 """A strong read that no majority has confirmed by then is refused."""
+LEADER_SECONDS_MAX = 0.8
+"""How long a COMMIT looks for a leader before it is refused; a region without a majority says so within a second."""
+LEADER_RETRY_SECONDS = 0.02
 SUBSCRIBE_SECONDS_MAX = 60.0
 DAMAGED_VIEW_MARK = "view.damaged"
 
@@ -176,7 +179,7 @@ class Node:
         config = self.config
         return Gateway(
             view,
-            JournalAdapter(self.replica),
+            JournalAdapter(self.replica, patient=bool(config.members)),
             self.replica.transaction_ids.next,
             node_id=config.node_id,
             transaction_bytes_max=config.transaction_bytes_max,
@@ -402,13 +405,30 @@ class Overtaken:
 
 
 class JournalAdapter:
-    """`frontend.gateway.Journal` on a replica of the same process."""
+    """`frontend.gateway.Journal` on a replica of the same process.
 
-    def __init__(self, replica: Replica) -> None:
+    Args:
+        patient: propose again, within a bound, what was refused because the leadership was changing. NOT_LEADER proves that
+            the proposal is not in the log and never will be (journal/DESIGN.md), so that cannot make it happen twice, and
+            a leader that drains fails nobody. Not so for large transactions, whose writes are gone by then.
+    """
+
+    def __init__(self, replica: Replica, *, patient: bool) -> None:
         self._replica = replica
-        self.propose = replica.propose
-        self.submit = replica.submit
+        self.propose = self._propose_patiently if patient else replica.propose
         self._large: set[asyncio.Task[None]] = set()
+
+    def _propose_patiently(self, proposal: Proposal, callback: Callable[[Verdict], None]) -> None:
+        loop, propose = asyncio.get_running_loop(), self._replica.propose
+        deadline = loop.time() + LEADER_SECONDS_MAX
+
+        def answer(verdict: Verdict) -> None:
+            if verdict.outcome is Outcome.NOT_LEADER and loop.time() < deadline:
+                loop.call_later(LEADER_RETRY_SECONDS, propose, proposal, answer)
+            else:
+                callback(verdict)
+
+        propose(proposal, answer)
 
     def propose_large(
         self, proposal: Proposal, chunks: Iterator[list[Write]], callback: Callable[[Verdict], None]
