@@ -162,14 +162,15 @@ def _run(found: LocalCluster) -> None:
 
 def _print_nodes(found: LocalCluster) -> None:
     table = Table()
-    for heading in ("node", "region", "role", "connect", "HTTP", "log"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("node", "region", "role", "connect", "HTTP"):
+        table.add_column(heading, no_wrap=True)
     leader = found.leader()
     for node in found.nodes:
         role = "witness" if node.witness else "leader" if node.name == leader else "full"
-        connect = "–" if node.witness else f"psql -h {HOST} -p {node.pg_port} -U postgres postgres"
-        table.add_row(node.name, node.region, role, connect, f"{HOST}:{node.http_port}", str(found.log(node.name)))
+        connect = "–" if node.witness else f"psql -h {HOST} -p {node.pg_port} -U postgres"
+        table.add_row(node.name, node.region, role, connect, str(node.http_port))
     Console(highlight=False).print(table)
+    click.echo(f"Each node's configuration, data and log are in {found.directory}/NAME.")
     click.echo("Ctrl-C stops all. `boreal cluster status|kill|revive|pause|resume|partition|heal|skew --help`")
 
 

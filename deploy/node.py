@@ -36,8 +36,9 @@ from deploy.faults import Faults, FaultyNetwork, SkewedClock
 from deploy.readiness import Readiness
 from deploy.reads import ReplicaReads
 from deploy.status import NodeStatus, cluster_status
-from frontend.gateway import Gateway, LocalReads, StrongReads
+from frontend.gateway import Gateway
 from frontend.http.app import HttpServer, resident_bytes, transactions_open
+from frontend.reads import LocalReads, StrongReads
 from frontend.wire.authentication import LOOPBACK_TRUST, AccessRule
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.limits import WireLimits
@@ -136,7 +137,7 @@ class Node:
         view_current = time.perf_counter()
         if config.members:
             self.reads = _reads(config, self.replica, self._environment)
-            self._readiness = Readiness(self.reads)
+            self._readiness = Readiness(self.replica.read_barrier)
             self._spawn(self._readiness.run())
         if self.view is not None:
             self.gateway = self._gateway(self.view)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
-from frontend.gateway import StrongReads
 from journal.event import Verdict
+from journal.reads import ReadCallback
 
 INTERVAL_SECONDS = 0.5
 FRESH_SECONDS = 2.0
@@ -21,12 +22,15 @@ FRESH_SECONDS = 2.0
 class Readiness:
     """Asks, and remembers when it was answered.
 
+    Args:
+        barrier: `Replica.read_barrier`.
+
     Attributes:
         reason: why the last question was refused; "" if it was not.
     """
 
-    def __init__(self, reads: StrongReads) -> None:
-        self._reads = reads
+    def __init__(self, barrier: Callable[[ReadCallback], None]) -> None:
+        self._barrier = barrier
         self._confirmed = -1e9
         self._asking = False
         self._answered = asyncio.Event()
@@ -50,7 +54,7 @@ class Readiness:
         while True:
             if not self._asking:
                 self._asking = True
-                self._reads.barrier(self._on_answer)
+                self._barrier(self._on_answer)
             await asyncio.sleep(INTERVAL_SECONDS if self._answered.is_set() else 0.05)
 
     def _on_answer(self, verdict: Verdict | None) -> None:

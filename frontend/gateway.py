@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from frontend import functions
 from frontend.contention import Contention
 from frontend.errors import SqlError
+from frontend.reads import LocalReads, StrongReads
 from frontend.session import Session
 from frontend.sql import syntax
 from frontend.sql.binder import bind
@@ -69,30 +70,6 @@ class Journal(Protocol):
         """The same for a transaction that does not fit one block."""
 
 
-class StrongReads(Protocol):
-    """How a transaction that begins now learns that the view holds everything anybody has been told of."""
-
-    @property
-    def path(self) -> str:
-        """What would serve a read now: `local`, `index` or `clock` (architecture §3)."""
-
-    def barrier(self, callback: Callable[[Verdict | None], None]) -> None:
-        """Call back when the view has everything that was acknowledged anywhere before this call.
-
-        `callback(None)` may come within this call, and does so whenever nothing has to be waited for. `callback(verdict)`,
-        a refusal (57P03, its reason says why), comes within a bound where no majority can be reached."""
-
-
-class LocalReads:
-    """A single node's: its view has everything before anybody is told."""
-
-    path = "local"
-
-    def barrier(self, callback: Callable[[Verdict | None], None]) -> None:
-        """At once."""
-        callback(None)
-
-
 class Gateway:
     """Shared state of a node's sessions.
 
@@ -102,7 +79,7 @@ class Gateway:
         next_transaction_id: unique ids, 63 bits.
         node_id: number of the node, part of row ids.
         transaction_bytes_max: post-images of one transaction (54000 above).
-        reads: how strong reads are confirmed; None on a single node, where they need not be.
+        reads: how strong reads make sure of recency.
     """
 
     def __init__(
@@ -137,8 +114,7 @@ class Gateway:
     # ── identifiers and time ───────────────────────────────────────────────────────────────────────────────────────
 
     def read_snapshot(self) -> int:
-        """The snapshot of a transaction that begins now. Local read path: this node's view is as new as the journal,
-        because commits are acknowledged only after it has applied them."""
+        """The snapshot of a transaction that begins now: this node's view is recent enough, or `reads` was asked before."""
         return self.view.snapshot
 
     # ── parsing and planning ───────────────────────────────────────────────────────────────────────────────────────
@@ -296,11 +272,8 @@ class Gateway:
 
     # ── committing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def propose(
-        self, transaction: Transaction, user: str, application: str, callback: Callable[[Verdict], None]
-    ) -> None:
+    def propose(self, transaction: Transaction, provenance: Provenance, callback: Callable[[Verdict], None]) -> None:
         """Submit a transaction; the callback gets the verdict when this node's view has applied the event."""
-        provenance: Provenance = (self.node_id, user, application)
         if transaction.bytes <= LARGE_TRANSACTION_BYTES:
             self.journal.propose(transaction.proposal(provenance), callback)
         else:

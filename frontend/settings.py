@@ -410,6 +410,7 @@ _FACTS = {
     "full_page_writes": "off",
     "wal_level": "logical",
     "listen_addresses": "localhost",
+    "boreal.read_path": "local",
 }
 _REPORTED_FACTS = (
     "in_hot_standby",
@@ -466,9 +467,10 @@ class Settings:
 
     `on_change(lower-case name, reported)` is called for every change, whether by SET, RESET or ROLLBACK. `version`
     counts changes, so that what was derived from the settings (row encoders, search path) can be kept until it moves.
+    `live` holds the facts that change by themselves: lower-case name → what tells the value.
     """
 
-    __slots__ = ("_base", "_marks", "_undo", "_values", "on_change", "version")
+    __slots__ = ("_base", "_marks", "_undo", "_values", "live", "on_change", "version")
 
     def __init__(self, on_change: Callable[[str, bool], None] | None = None) -> None:
         self._base: dict[str, str] = {}  # what RESET returns to: role and start-up settings
@@ -477,6 +479,7 @@ class Settings:
         self._marks: list[int] = []
         self.on_change = on_change
         self.version = 0
+        self.live: dict[str, Callable[[], str]] = {}
 
     def get(self, name: str) -> str | None:
         """The text that SHOW prints, None for an unknown name."""
@@ -489,6 +492,8 @@ class Settings:
             value = self._values.get(lowered)
             if value is not None:
                 return value
+        if lowered in self.live:
+            return self.live[lowered]()
         definition = definitions().get(lowered)
         return None if definition is None else self._base.get(lowered, definition.default)
 

@@ -12,6 +12,11 @@ election; it may vote, because its own Raft log is untouched until the cut is du
 otherwise the whole log is replaced. What is thrown away then was never committed: everything committed up to the cut is
 in the event log, and an entry beyond it that follows a wrong entry cannot be.
 
+**Joining.** A directory that was empty has forgotten whatever its node may have voted and acknowledged before. Until it has
+caught up, such a node hears neither vote requests nor AppendEntries; and should the configuration at the cut give it a
+vote, it is the old one, and the node stops (it must be removed and added anew): a new one is only given to a learner that
+has acknowledged.
+
 **After a crash in between** the mark is found. It says that the event log may be ahead of the Raft log, and the node goes
 on catching up; without it, the same finding would be damage. The mark goes last.
 
@@ -21,6 +26,7 @@ The adjudicator starts anew at the event log's end, and recalls what it needs of
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -37,21 +43,47 @@ logger = logging.getLogger(__name__)
 _MARK = "catching-up"
 
 
-def is_marked(disk: Disk, directory: str) -> bool:
-    """Whether the node stopped while it was catching up."""
-    return _MARK in disk.names(directory)
+class Mark(enum.Enum):
+    """What the mark says."""
+
+    NONE = b""
+    BEHIND = b"behind"
+    JOINING = b"joining"
+    """The directory was empty: until it has caught up the node must not vote, nor acknowledge anything."""
 
 
-def mark(disk: Disk, directory: str) -> None:
+def read_mark(disk: Disk, directory: str) -> Mark:
+    """Whether the node stopped while it was catching up. Raises CorruptData."""
+    if _MARK not in disk.names(directory):
+        return Mark.NONE
+    file = disk.open(f"{directory}/{_MARK}")
+    try:
+        content = file.read(file.size(), 0)
+    finally:
+        file.close()
+    try:
+        return Mark(content or b"nothing")
+    except ValueError as error:
+        raise CorruptData(f"{directory}/{_MARK} says {content[:20]!r}") from error
+
+
+def write_mark(disk: Disk, directory: str, mark: Mark) -> None:
     """Say so; durable when it returns. Raises NodeFatal."""
     try:
-        disk.open(f"{directory}/{_MARK}", create=True).close()
+        file = disk.open(f"{directory}/{_MARK}.tmp", create=True)
+        try:
+            file.truncate(0)
+            file.write(mark.value, 0)
+            file.synchronize()
+        finally:
+            file.close()
+        disk.rename(f"{directory}/{_MARK}.tmp", f"{directory}/{_MARK}")
         disk.synchronize_directory(directory)
     except OSError as error:
         raise NodeFatal(f"cannot write {directory}/{_MARK}: {error}") from error
 
 
-def unmark(disk: Disk, directory: str) -> None:
+def remove_mark(disk: Disk, directory: str) -> None:
     """It is over. Raises NodeFatal."""
     try:
         disk.remove(f"{directory}/{_MARK}")

@@ -201,6 +201,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self.voters: frozenset[str] = frozenset()
         self.is_voter = True
         self.is_witness = False
+        self.abstains = False
+        """Whether this node hears nothing of Raft: it has yet to learn what it may once have promised."""
         self.committed_index = max(1, log.commit_floor)
         self.matched_in_term = 0
         """Follower: up to here the log is the leader's, and the entry there is of the current term."""
@@ -369,6 +371,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         """Whether to deliver a message."""
         now = self._clock.monotonic()
         kind = message["type"]
+        if self.abstains:
+            return False
         if kind == "append_entries" and message["term"] >= self.raftCurrentTerm:
             self._leader_heard = now
             self._pre_votes.clear()

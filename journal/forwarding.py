@@ -6,9 +6,11 @@ A follower's proposal is ordered by the leader like any other, and decided by ev
 verdict from its own replica, when the entry is applied here, and nothing has to be sent back. It is found by its
 transaction id.
 
-**Nothing is sent twice.** What becomes of a proposal whose leader or connection was lost on the way is not known, until
-its entry is applied here; and if that does not happen in time (`unknown_after_seconds`) the verdict is UNKNOWN. Only an
-explicit refusal says that it was not ordered and never will be: from the leader, or because it could not even be sent.
+**Nothing is sent twice**, and only the leader of the term for which it was sent may order it. What becomes of a proposal
+whose leader or connection was lost on the way is known as soon as its entry is applied here, or *any entry of a later term*:
+entries are in the log in the order of their terms, so what has not come by then never will (NOT_LEADER). Only if neither
+happens in time (`unknown_after_seconds`) the verdict is UNKNOWN. A refusal by the leader says the same at once, and so
+does a connection over which nothing could be sent.
 
 **Bounds.** Undecided proposals are bounded by number and bytes (OVERLOADED beyond); the fragments of large transactions
 by bytes, and their senders wait for room, which comes as their fragments are applied here. At the leader, what others
@@ -34,13 +36,17 @@ FRAME_BYTES_MAX = 1 << 20
 FRAME_PARCELS_MAX = 1024
 
 
+_NOT_SENT = 1 << 62
+
+
 class _Undecided:
     """A transaction that was sent to a leader."""
 
-    __slots__ = ("callbacks", "size", "since")
+    __slots__ = ("callbacks", "since", "size", "term")
 
     def __init__(self, since: float, size: int, callback: Callback) -> None:
         self.since = since
+        self.term = _NOT_SENT
         self.size = size
         self.callbacks = [callback]
 
@@ -51,7 +57,7 @@ class Forwarder:
     Args:
         post: sends to a peer; False if it cannot.
         leader: the present leader's name.
-        answer: calls back, soon.
+        term: the present term.
 
     Attributes:
         undecided: transactions whose proposal was sent. Empty wherever nothing was: cheap to ask.
@@ -64,18 +70,20 @@ class Forwarder:
         settings: ReplicaSettings,
         post: Post,
         leader: Callable[[], str | None],
+        term: Callable[[], int],
     ) -> None:
         self._loop = loop
         self._settings = settings
         self._post = post
         self._leader = leader
+        self._term = term
         self._parcels: list[Parcel] = []
         self._scheduled = False
         self._bytes = 0
         self.undecided: dict[int, _Undecided] = {}
         self.fragment_bytes = 0
         self._fragments: dict[int, dict[int, int]] = {}
-        self._fragment_refused: dict[int, tuple[float, Callback]] = {}
+        self._fragment_refused: dict[int, tuple[float, int, Callback]] = {}
 
     def propose(self, txid: int, data: bytes, callback: Callback) -> None:
         """Send a proposal; the callback comes later, never from within this call."""
@@ -95,7 +103,7 @@ class Forwarder:
     def send_fragment(self, fragment: Fragment, data: bytes, refused: Callback) -> None:
         """Send a fragment; `refused` is called if the leader does not want it."""
         self._fragments.setdefault(fragment.txid, {})[fragment.number] = len(data)
-        self._fragment_refused[fragment.txid] = (self._loop.time(), refused)
+        self._fragment_refused[fragment.txid] = (self._loop.time(), self._term(), refused)
         self.fragment_bytes += len(data)
         self._send(Parcel(fragment.txid, False, data))
 
@@ -125,13 +133,20 @@ class Forwarder:
         for txid in txids:
             refused = self._fragment_refused.get(txid)
             if refused is not None:
-                self._loop.call_soon(refused[1], verdict)
+                self._loop.call_soon(refused[2], verdict)
             for callback in self.take(txid):
                 self._loop.call_soon(callback, verdict)
 
     def refuse_all(self, verdict: Verdict) -> None:
         """Give every proposal this verdict."""
         self.refuse([*self.undecided, *self._fragment_refused], verdict)
+
+    def term_began(self, term: int) -> None:
+        """An entry of this term is applied: what was sent for an earlier one, and has not come, never will."""
+        lost = [txid for txid, undecided in self.undecided.items() if undecided.term < term]
+        lost += [txid for txid, (_, sent_in, _) in self._fragment_refused.items() if sent_in < term]
+        if lost:
+            self.refuse(lost, Verdict(Outcome.NOT_LEADER, reason="the leader was lost before it was ordered"))
 
     def expire(self) -> None:
         """Give up on what was sent too long ago."""
@@ -142,7 +157,7 @@ class Forwarder:
             if undecided.since > horizon:
                 break
             old.append(txid)
-        old += [txid for txid, (since, _) in self._fragment_refused.items() if since < horizon]
+        old += [txid for txid, (since, _, _) in self._fragment_refused.items() if since < horizon]
         self.refuse(old, verdict)
 
     def _forget_fragments(self, txid: int) -> None:
@@ -171,7 +186,12 @@ class Forwarder:
             self._flush_some(leader, parcels[start:])
 
     def _flush_some(self, leader: str | None, parcels: list[Parcel]) -> None:
-        if leader is None or not self._post(leader, Forward(parcels)):
+        term = self._term()
+        for parcel in parcels:
+            undecided = self.undecided.get(parcel.txid)
+            if undecided is not None:
+                undecided.term = term
+        if leader is None or not self._post(leader, Forward(term, parcels)):
             self.refuse(
                 {parcel.txid: None for parcel in parcels},
                 Verdict(Outcome.NOT_LEADER, reason=f"the leader {leader or '(not known)'} cannot be reached"),

@@ -24,8 +24,9 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
 
 
 class Forward(msgspec.Struct, array_like=True, tag=1):
-    """A follower asks the leader to order these, in this order."""
+    """A follower asks the leader of this term, and no other, to order these, in this order."""
 
+    term: int
     parcels: list[Parcel]
 
 

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator
 
-from journal.catchup import CatchUp, NotReady, mark, unmark
+from journal.catchup import CatchUp, Mark, NotReady, remove_mark, write_mark
 from journal.clock import HybridClock
 from journal.closed import ClosedTime
 from journal.configuration import Change, Configuration, Member, changed, encode_configuration
@@ -77,6 +77,7 @@ class Participant(ABC):
         self._settings = settings
         self._peers = peers
         self._alone = not peers
+        self._applied_term = 0
         self._catching_up = False
         self._joins = False
         self._catch_up_task: asyncio.Task[None] | None = None
@@ -160,7 +161,13 @@ class Participant(ABC):
         self._membership = Membership(own, base, self._peers, self._log, self._transport, self._consensus)
         self._configuration_changed()
         post = self._transport.post
-        self._forwarder = Forwarder(self._loop, settings, post, lambda: self._consensus.leader_name)
+        self._forwarder = Forwarder(
+            self._loop,
+            settings,
+            post,
+            leader=lambda: self._consensus.leader_name,
+            term=lambda: self._consensus.raftCurrentTerm,
+        )
         self._refusals = Refusals(self._loop, post)
         self._reads = ReadBarriers(
             self._loop,
@@ -245,6 +252,11 @@ class Participant(ABC):
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
+    @property
+    def is_current(self) -> bool:
+        """Whether a `read_barrier` would be passed at once: nothing that anybody can have been told of is missing here."""
+        return self._running and self._reads.is_passed
+
     def read_barrier(self, callback: ReadCallback) -> None:
         """Call back once this node has applied everything that anybody can have been told of before this call.
 
@@ -292,6 +304,16 @@ class Participant(ABC):
         self._reads.progressed()
         self._closed.progressed()
 
+    def _term_began(self, term: int) -> None:
+        """The first entry of a term is being applied: what was ordered in an earlier one, and is not applied by now, was
+        replaced; what was forwarded for an earlier one was never ordered."""
+        self._applied_term = term
+        lost = [index for index, ordered in self._ordered.items() if ordered.term < term and index > self._applied + 1]
+        verdict = Verdict(Outcome.NOT_LEADER, reason="another leader's entries took its place")
+        for index in lost:
+            self._answer(self._ordered.pop(index).callbacks, verdict)
+        self._forwarder.term_began(term)
+
     def _fast_limit(self, limit: int) -> int:
         """With three voters, what a follower has durably of the leader's term is on two disks, because the leader's
         entries are durable there before they are sent: it is committed (DESIGN.md)."""
@@ -323,6 +345,8 @@ class Participant(ABC):
     def _on_forward(self, name: str, message: Forward) -> None:
         for txid, is_proposal, data in ((each.txid, each.is_proposal, each.data) for each in message.parcels):
             refusal = self._refusal()
+            if message.term != self._consensus.raftCurrentTerm:
+                refusal = Verdict(Outcome.NOT_LEADER, reason="sent for another term")
             if refusal is None:
                 try:
                     proposal = unpack(txid, is_proposal, data)
@@ -423,7 +447,7 @@ class Participant(ABC):
         disk, directory = self._environment.disk, self._settings.directory
         client = FeedClient(self._environment, self._settings.cluster, self._settings.name, self._client_tls)
         try:
-            mark(disk, directory)
+            write_mark(disk, directory, Mark.JOINING if self._joins else Mark.BEHIND)
             await CatchUp(client, self, lambda: self._running).run()
         except asyncio.CancelledError:
             raise
@@ -465,8 +489,9 @@ class Participant(ABC):
 
         self._transport.between_turns(install)
         await installed
-        unmark(self._environment.disk, self._settings.directory)
+        remove_mark(self._environment.disk, self._settings.directory)
         self._catching_up = False
+        self._consensus.abstains = False
         self._progressed()
         self._wake()
 
@@ -483,6 +508,7 @@ class Participant(ABC):
         unknown = Verdict(Outcome.UNKNOWN, reason="the leader changed")
         for ordered in [each for each in self._ordered if each <= index]:
             self._answer(self._ordered.pop(ordered).callbacks, unknown)
+        self._term_began(cut.raft_term)
 
     def cut(self) -> Cut:
         """Where a member that has the event log's records up to it may continue by Raft."""

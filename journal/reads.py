@@ -36,6 +36,13 @@ class _Waiter(NamedTuple):
     callback: ReadCallback
 
 
+class _Asked(NamedTuple):
+    """Whoever waits for the answer to this question, or to a later one."""
+
+    number: int
+    waiter: _Waiter
+
+
 class _Question(NamedTuple):
     """What a leader without a lease has been asked."""
 
@@ -75,8 +82,9 @@ class ReadBarriers:
         self._wake = wake
         self._timeout = timeout_seconds
         self._collecting: list[_Waiter] = []
-        self._asked: list[_Waiter] = []
+        self._asked: list[_Asked] = []
         self._asked_at = 0.0
+        self._outstanding = False
         self._number = 0
         self._waiting: list[tuple[int, list[_Waiter]]] = []
         self._questions: list[_Question] = []
@@ -85,6 +93,11 @@ class ReadBarriers:
     def busy(self) -> bool:
         """Whether anybody waits for anything here."""
         return bool(self._collecting or self._asked or self._waiting or self._questions)
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether a request would be let through at once."""
+        return self._can_answer() and self._applied() >= self._target()
 
     def request(self, callback: ReadCallback) -> None:
         """See `Replica.read_barrier`."""
@@ -99,21 +112,23 @@ class ReadBarriers:
             callback(Verdict(Outcome.OVERLOADED, reason=f"{WAITERS_MAX} reads are waiting for the leader"))
             return
         self._collecting.append(self._waiter(callback))
-        if not self._asked:
+        if not self._outstanding:
             self._ask()
 
     # ---- the reader's half ------------------------------------------------------------------------------------------
 
     def answered(self, answer: ReadAnswer) -> None:
         """The leader says how far."""
-        if answer.number != self._number:
-            return
-        asked, self._asked = self._asked, []
+        number = answer.number
+        if number == self._number:
+            self._outstanding = False
         if answer.refused:
-            self._collecting = asked + self._collecting  # the next timer asks again, perhaps somebody else
-            return
-        self._wait_for(answer.index, asked)
-        if self._collecting:
+            return  # the next timer asks again, perhaps somebody else
+        # An answer that comes late is as good for those who had asked.
+        known = [asked.waiter for asked in self._asked if asked.number <= number]
+        self._asked = [asked for asked in self._asked if asked.number > number]
+        self._wait_for(answer.index, known)
+        if self._collecting and not self._outstanding:
             self._ask()
 
     def progressed(self) -> None:
@@ -136,23 +151,26 @@ class ReadBarriers:
         leader = self._consensus.leader_name or "not known"
         refused = Verdict(Outcome.NOT_LEADER, reason=f"strong reads cannot be confirmed (the leader is {leader})")
         self._collecting = self._expire(self._collecting, now, refused)
-        self._asked = self._expire(self._asked, now, refused)
+        if self._asked:
+            self._expire([asked.waiter for asked in self._asked], now, refused)
+            self._asked = [asked for asked in self._asked if asked.waiter.deadline > now]
         self._waiting = [(index, left) for index, each in self._waiting if (left := self._expire(each, now, refused))]
         for question in self._questions:
             if question.deadline <= now:
                 question.answer(0, "the leader could not confirm its office")
         self._questions = [question for question in self._questions if question.deadline > now]
-        if self._asked and now - self._asked_at > self._timeout / 4:
-            self._collecting = self._asked + self._collecting
-            self._asked = []
-        if self._collecting and not self._asked:
+        if (self._collecting or self._asked) and (not self._outstanding or now - self._asked_at > self._timeout / 4):
             self._ask()
         self.check()
 
     def stop(self, reason: str) -> None:
         """Refuse everything."""
         refused = Verdict(Outcome.NOT_LEADER, reason=reason)
-        waiters = self._collecting + self._asked + [waiter for _, each in self._waiting for waiter in each]
+        waiters = (
+            self._collecting
+            + [asked.waiter for asked in self._asked]
+            + [waiter for _, each in self._waiting for waiter in each]
+        )
         self._collecting, self._asked, self._waiting, self._questions = [], [], [], []
         for waiter in waiters:
             self._loop.call_soon(waiter.callback, refused)
@@ -161,12 +179,15 @@ class ReadBarriers:
         self._number += 1
         self._asked_at = self._loop.time()
         consensus = self._consensus
+        number = self._number
         if consensus.is_leader:
-            self._asked, self._collecting = self._collecting, []
-            number = self._number
             self._question(lambda index, refused: self.answered(ReadAnswer(number, index, refused)))
-        elif consensus.leader_name is not None and self._post(consensus.leader_name, ReadRequest(self._number)):
-            self._asked, self._collecting = self._collecting, []
+        elif consensus.leader_name is None or not self._post(consensus.leader_name, ReadRequest(number)):
+            self._outstanding = False
+            return
+        self._outstanding = True
+        self._asked += [_Asked(number, waiter) for waiter in self._collecting]
+        self._collecting = []
 
     def _wait_for(self, index: int, waiters: list[_Waiter]) -> None:
         if index <= self._applied():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from journal.adjudicator import Adjudicator
-from journal.catchup import is_marked
+from journal.catchup import Mark, read_mark
 from journal.environment import Disk
 from journal.errors import CorruptData, NodeFatal
 from journal.event import Block, EntryKind, Fragment, decode_entry
@@ -27,7 +27,7 @@ class Recovered:
 
     Attributes:
         applied: the last Raft entry whose events are all in the event log.
-        is_behind: the node stopped while it was catching up by a feed, and has to go on with that: the event log may be
+        mark: whether the node stopped while it was catching up by a feed, and has to go on with that: the event log may be
             ahead of the Raft log.
         is_empty: nothing was ever written here.
     """
@@ -37,7 +37,7 @@ class Recovered:
     log: RaftLog
     machine: StateMachine
     applied: int
-    is_behind: bool
+    mark: Mark
     is_empty: bool
 
 
@@ -58,11 +58,11 @@ def recover(disk: Disk, settings: ReplicaSettings) -> Recovered:
             f"before the Raft log was compacted"
         )
     applied = max(snapshot.raft_index, events.raft_index)
-    is_behind = is_marked(disk, directory)
-    is_empty = not applied and not log.last_index and not is_behind
-    if is_behind:
+    mark = read_mark(disk, directory)
+    is_empty = not applied and not log.last_index and mark is Mark.NONE
+    if mark is not Mark.NONE:
         machine = StateMachine(events, adjudicator_for(events, settings), lambda index: load_fragment(log, index))
-        return Recovered(snapshot, events, log, machine, applied, is_behind, is_empty)
+        return Recovered(snapshot, events, log, machine, applied, mark, is_empty)
     if applied > max(log.last_index, 0) or log.first_index > applied + 1:
         raise CorruptData(
             f"{directory}/raft holds entries {log.first_index} to {log.last_index}, but the event log has applied "
@@ -71,7 +71,7 @@ def recover(disk: Disk, settings: ReplicaSettings) -> Recovered:
     log.commit_floor = applied
     machine = StateMachine(events, adjudicator_for(events, settings), lambda index: load_fragment(log, index))
     restage(machine, log, applied)
-    return Recovered(snapshot, events, log, machine, applied, is_behind, is_empty)
+    return Recovered(snapshot, events, log, machine, applied, mark, is_empty)
 
 
 def adjudicator_for(events: EventLog, settings: ReplicaSettings) -> Adjudicator:

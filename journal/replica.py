@@ -37,6 +37,7 @@ from collections.abc import AsyncIterable, Coroutine, Iterable, Iterator
 
 import msgspec
 
+from journal.catchup import Mark
 from journal.clock import NODE_BITS, HybridClock, TransactionIds
 from journal.configuration import founding
 from journal.environment import Environment
@@ -156,7 +157,7 @@ class Replica(Participant):
         self._synchronizer: Synchronizer = synchronizer_for(self._loop, self._log.file)
         own = Peer(settings.name, *self._address, settings.witness)
         base = found.snapshot.configuration
-        joins = settings.joining and found.is_empty
+        joins = (settings.joining and found.is_empty) or found.mark is Mark.JOINING
         self._connect(own, base if base.members else founding(self._peers if joins else [own, *self._peers]))
         self._keeper = Housekeeper(
             self._loop,
@@ -171,10 +172,11 @@ class Replica(Participant):
         )
         await self._transport.start()
         self._running = True
+        self._consensus.abstains = joins
         self._on_timer()
         if settings.closed_seconds:
             self._promise()
-        if joins or found.is_behind:
+        if joins or found.mark is Mark.BEHIND:
             self._catch_up(joins)
         await self._ready
 
@@ -627,6 +629,8 @@ class Replica(Participant):
     def _apply_entry(self, index: int, ordered: Ordered | None) -> None:
         machine = self._machine
         entry, _, term = self._log.entry(index)
+        if term != self._applied_term:
+            self._term_began(term)
         callbacks: list[Callback | None] = []
         if ordered is not None and ordered.term == term:
             # This node wrote the entry: what it says need not be decoded.

@@ -131,12 +131,16 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
 
     Raises:
         ValueError: it is larger than any frame may be.
-        asyncio.IncompleteReadError: the connection ended.
+        asyncio.IncompleteReadError, OSError: the connection ended.
     """
-    length = int.from_bytes(await reader.readexactly(4), "big")
-    if length > FRAME_BYTES_MAX:
-        raise ValueError(f"frame of {length} bytes")
-    return await reader.readexactly(length)
+    try:
+        length = int.from_bytes(await reader.readexactly(4), "big")
+        if length > FRAME_BYTES_MAX:
+            raise ValueError(f"frame of {length} bytes")
+        return await reader.readexactly(length)
+    except RuntimeError as error:
+        # What uvloop says when a reader that was full wants to go on, and its connection has been closed meanwhile.
+        raise ConnectionResetError(str(error)) from error
 
 
 async def dial(

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from journal.errors import CorruptData, NodeFatal
 from journal.event import Event, WriteKind
@@ -45,7 +45,7 @@ from storage.catalog import (
 from storage.mvcc import SENTINEL, DamagedView, VersionedStore, damage, inverted, timestamp_of
 
 FORMAT = "boreal view 1"
-FLUSH_EVENTS = 20_000  # a restart replays at most about this many events
+FLUSH_EVENTS = 50_000  # a restart replays at most about this many events
 
 _U64 = struct.Struct(">Q")
 _MAXIMUM = 0xFFFFFFFFFFFFFFFF
@@ -83,6 +83,7 @@ def _options(cache_bytes: int, write_buffer_bytes: int) -> Options:
     options.set_max_open_files(512)
     options.set_paranoid_checks(True)
     options.set_level_compaction_dynamic_level_bytes(True)
+    options.set_compression_type(DBCompressionType.lz4())  # blocks that are not cached are read often
     table = BlockBasedOptions()
     table.set_block_cache(Cache(cache_bytes))
     table.set_block_size(8 << 10)

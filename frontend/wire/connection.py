@@ -1,11 +1,11 @@
 """One authenticated client: finds the messages in what arrives, and gives them to its session, one at a time.
 
-    data_received ─▶ buffer ─▶ _dispatch: one session method per message ─▶ output ─▶ one write per batch (output.py)
+    data_received ─▶ buffer ─▶ _dispatch: one session method per message ─▶ output ─▶ one write per batch (turn.py)
 
 Order and completeness are kept by three small pieces of state:
 
 - `_held`, a set of reasons for which nothing is dispatched: the session suspended the message, the client does not read
-  its replies, other connections are to have their turn, the connection is closed. Whatever arrives meanwhile waits in the buffer; above a bound reading pauses.
+  its replies, other connections are to have their turn, a strong read asks how recent it must be, the connection is closed. Whatever arrives meanwhile waits in the buffer; above a bound reading pauses.
 - `_mode`: normal; copying in (only COPY messages make sense); skipping (an extended-protocol message failed, and all
   is discarded up to Sync). **`_fail` is the one place that reports errors and starts skipping, `_complete` the one place
   that sends ReadyForQuery.**
@@ -30,13 +30,13 @@ from struct import Struct
 from typing import Final, cast
 
 from frontend.errors import SqlError
+from frontend.reads import LocalReads, StrongReads
 from frontend.wire import messages
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.limits import PROTOCOL_MESSAGE_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX, WireLimits
-from frontend.wire.output import SharedOutput
-from frontend.wire.polling import BusyPoll
 from frontend.wire.session_contract import Session, SessionFactory, Startup
 from frontend.wire.tls import TlsChannel
+from frontend.wire.turn import LoopTurn
 from journal.errors import BorealError
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,8 @@ SUSPENDED: Final = 1
 WRITE_PAUSED: Final = 2
 CLOSED: Final = 4
 YIELDED: Final = 8
-STOPS: Final = SUSPENDED | WRITE_PAUSED | CLOSED | YIELDED
+ASKING: Final = 64  # the message at hand needs a snapshot, and the node asks how far its view must have come
+STOPS: Final = SUSPENDED | WRITE_PAUSED | CLOSED | YIELDED | ASKING
 # Two that do not stop dispatching, but send every message's end through _settle:
 DRAINING: Final = 16
 REPORTING: Final = 32  # ParameterStatus is due before the next ReadyForQuery
@@ -98,8 +99,7 @@ class PostgresConnection(asyncio.Protocol):
         secret: the cancel key's second half.
         registry: where the cancel key is entered.
         lost: called once when the connection is gone.
-        shared_output: writes what is ready, for all connections of the loop.
-        poll: keeps the loop awake for a moment after each batch of messages.
+        turn: shared by the connections of the loop.
     """
 
     __slots__ = (
@@ -110,20 +110,22 @@ class PostgresConnection(asyncio.Protocol):
         "_command",
         "_dispatching",
         "_ended",
+        "_granted",
         "_held",
         "_limits",
         "_lost",
         "_mode",
         "_needed",
+        "_refusal",
         "_output",
         "_output_bytes",
-        "_poll",
         "_position",
         "_reading_paused",
+        "_reads",
         "_registry",
         "_secret",
-        "_shared_output",
         "_transport",
+        "_turn",
         "batches",
         "loop",
         "session",
@@ -140,8 +142,7 @@ class PostgresConnection(asyncio.Protocol):
         limits: WireLimits,
         channel: TlsChannel | None,
         lost: Callable[[PostgresConnection], None],
-        shared_output: SharedOutput,
-        poll: BusyPoll | None = None,
+        turn: LoopTurn,
     ) -> None:
         self.startup = startup
         self.loop = asyncio.get_running_loop()
@@ -154,8 +155,10 @@ class PostgresConnection(asyncio.Protocol):
         self._limits = limits
         self._channel = channel
         self._lost = lost
-        self._poll = poll
-        self._shared_output = shared_output
+        self._turn = turn
+        self._reads: StrongReads = LocalReads()
+        self._granted = False  # the message at hand may fix its snapshot
+        self._refusal: SqlError | None = None  # or why it may not
         self._held = 0
         self._mode = NORMAL
         self._command = NO_COMMAND
@@ -179,6 +182,7 @@ class PostgresConnection(asyncio.Protocol):
         self._dispatching = True
         try:
             self.session = factory(self)
+            self._reads = self.session.reads
         except Exception as error:
             self._fail(error)
         self._dispatching = False
@@ -265,8 +269,7 @@ class PostgresConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         self.batches += 1
-        if self._poll is not None:
-            self._poll.touch()
+        self._turn.touch()
         if self._channel is not None:
             data = self._decrypt(data)
             if not data:
@@ -282,13 +285,13 @@ class PostgresConnection(asyncio.Protocol):
             if self._buffered < self._needed:
                 return
             self._join()
-        elif data[0] == _B and not self._held and not self._mode and self._run_segment(data):
+        elif data[0] == _B and not self._held and not self._mode and not self._reads.waits and self._run_segment(data):
             return
         else:
             self._buffer = data
         self._dispatch()
         if self._output:
-            self._shared_output.add(self)
+            self._turn.add(self)
 
     def _run_segment(self, data: bytes) -> bool:
         """Exactly one segment and nothing else: what `_dispatch` does with it, without a loop. False: let `_dispatch` look."""
@@ -315,7 +318,7 @@ class PostgresConnection(asyncio.Protocol):
         finally:
             self._dispatching = False
         if self._output:
-            self._shared_output.add(self)
+            self._turn.add(self)
         return True
 
     def eof_received(self) -> bool:
@@ -394,7 +397,7 @@ class PostgresConnection(asyncio.Protocol):
                     self._reading_paused = False
                     self._transport.resume_reading()
         if self._output:
-            self._shared_output.add(self)
+            self._turn.add(self)
 
     def _dispatch(self) -> None:
         """Handle the whole messages in the buffer until something holds us."""
@@ -415,6 +418,9 @@ class PostgresConnection(asyncio.Protocol):
                     self._check_frame(kind, length)
                     self._needed = 1 + length
                     break
+                if self._reads.waits and self._must_ask(kind, data[start:end]):
+                    self._needed = 1 + length
+                    break
                 position = end
                 turns -= 1
                 if not turns:
@@ -423,6 +429,9 @@ class PostgresConnection(asyncio.Protocol):
                     self._dispatch_special(kind, data[start:end])
                     continue
                 try:
+                    if self._refusal is not None:
+                        self._command = QUERY if kind == _Q else EXTENDED
+                        self._refuse()
                     if kind == _Q:
                         self._command = QUERY
                         terminator = end - 1
@@ -445,6 +454,7 @@ class PostgresConnection(asyncio.Protocol):
                             self._command = SYNC
                             position = size
                             if session.run_segment(data[start:end], tail == 22):
+                                self._granted = False
                                 if not self._held and not self._mode:
                                     output.append(_READY[session.transaction_status])
                                     continue
@@ -493,6 +503,31 @@ class PostgresConnection(asyncio.Protocol):
             else:
                 self._position = position
                 self._buffered = size - position
+
+    def _must_ask(self, kind: int, body: bytes) -> bool:
+        """Whether the message has to wait until the local view is recent enough for a strong read; then it is asked for."""
+        if self._granted:
+            if kind in (_Q, _E, _S):  # a Bind is granted for its Execute
+                self._granted = False
+            return False
+        if kind not in (_Q, _B, _E) or self._mode or not cast(Session, self.session).wants_snapshot(kind, body):
+            return False
+        self._held |= ASKING
+        self._reads.barrier(self._answered)
+        return True
+
+    def _answered(self, error: SqlError | None) -> None:
+        if self._held & CLOSED:
+            return
+        self._held &= ~ASKING
+        self._granted = True
+        self._refusal = error
+        self._continue()
+
+    def _refuse(self) -> None:
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            raise refusal
 
     def _yield_turn(self) -> None:
         self._held |= YIELDED

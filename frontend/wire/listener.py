@@ -21,11 +21,10 @@ from frontend.wire.authentication import (
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.connection import PostgresConnection, admin_shutdown
 from frontend.wire.limits import WireLimits
-from frontend.wire.output import SharedOutput
-from frontend.wire.polling import BusyPoll
 from frontend.wire.session_contract import SessionFactory, Startup
 from frontend.wire.startup import ClientStart
 from frontend.wire.tls import ServerTls, TlsChannel
+from frontend.wire.turn import LoopTurn
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class Listener:
         tls: None refuses TLS.
         registry: cancel keys, with the node's number.
         limits: bounds.
-        busy_poll_seconds: see polling.BusyPoll; 0 for none.
+        busy_poll_seconds: see turn.LoopTurn; 0 for none.
         password_check: decides the method `password`; the default compares with the role's verifier.
     """
 
@@ -71,8 +70,7 @@ class Listener:
         self.draining = False
         self._password_check = password_check
         self._busy_poll_seconds = busy_poll_seconds
-        self._poll: BusyPoll | None = None
-        self._shared_output: SharedOutput | None = None
+        self._turn: LoopTurn | None = None
         self._starting: set[ClientStart] = set()
         self._servers: list[asyncio.Server] = []
         self._all_left = asyncio.Event()
@@ -148,11 +146,8 @@ class Listener:
     ) -> None:
         """Give an authenticated client its connection and session."""
         process_id, secret = self.registry.allocate()
-        if self._shared_output is None:
-            loop = asyncio.get_running_loop()
-            self._shared_output = SharedOutput(loop)
-            if self._busy_poll_seconds:
-                self._poll = BusyPoll(loop, self._busy_poll_seconds)
+        if self._turn is None:
+            self._turn = LoopTurn(asyncio.get_running_loop(), self._busy_poll_seconds)
         connection = PostgresConnection(
             transport,
             replace(startup, process_id=process_id),
@@ -161,8 +156,7 @@ class Listener:
             self.limits,
             channel,
             self._lost,
-            self._shared_output,
-            self._poll,
+            self._turn,
         )
         self.connections.add(connection)
         _keep_alive(transport)

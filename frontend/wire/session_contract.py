@@ -47,6 +47,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from frontend.errors import SqlError
+from frontend.reads import StrongReads
 
 TransactionStatus = Literal["I", "T", "E"]
 """Idle, in a transaction, in a failed transaction; what ReadyForQuery reports."""
@@ -126,6 +127,12 @@ class Session(Protocol):
     """One client's session. Every method is called from the event loop and must not block it for long."""
 
     transaction_status: TransactionStatus
+    reads: StrongReads
+    """What the connection asks before a message that `wants_snapshot`, where that needs asking."""
+
+    def wants_snapshot(self, kind: int, body: bytes) -> bool:
+        """Whether handling this message (Query, Bind or Execute, by its type byte) may fix a transaction's snapshot. Called only
+        where strong reads have to wait; for Bind, on behalf of the Execute that follows."""
 
     def query(self, sql: str) -> None:
         """Simple query: any number of statements. Replies, but never ReadyForQuery."""

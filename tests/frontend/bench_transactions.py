@@ -28,8 +28,8 @@ from deploy.node import Node
 from frontend.wire.connection import PostgresConnection
 from frontend.wire.limits import WireLimits
 from frontend.wire.messages import message
-from frontend.wire.output import SharedOutput
 from frontend.wire.session_contract import Startup
+from frontend.wire.turn import LoopTurn
 
 SYNC = message(b"S", b"")
 TAIL = message(b"D", b"P\0") + message(b"E", b"\0" + bytes(4)) + SYNC
@@ -136,7 +136,7 @@ class Bench:
                 WireLimits(),
                 None,
                 lambda connection: None,
-                SharedOutput(self.loop),
+                LoopTurn(self.loop),
             )
             client.connection.start(node.gateway.open_session, b"")
 

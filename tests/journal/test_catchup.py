@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-from journal.catchup import is_marked
+from journal.catchup import Mark, read_mark
 from journal.configuration import (
     Change,
     Configuration,
@@ -88,7 +88,7 @@ def test_a_member_behind_the_compacted_log_catches_up_from_a_feed(loss: Loss) ->
         assert list(again.events.verify())[-1] == last.position
         view = cluster.views[number]
         assert view.position == last.position
-        assert not is_marked(cluster.disks[number], "/j")
+        assert read_mark(cluster.disks[number], "/j") is Mark.NONE
         # It judges like the others: an old snapshot meets what the feed brought.
         while not again._consensus.has_committed_in_term:
             if await transfer_to(cluster, again):

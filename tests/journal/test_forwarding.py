@@ -175,7 +175,10 @@ class Sent:
         self.works = True
         self.leader: str | None = "node-1"
         settings = ReplicaSettings(**options)  # type: ignore[arg-type]
-        self.forwarder = Forwarder(asyncio.get_running_loop(), settings, self.post, lambda: self.leader)
+        self.term = 4
+        self.forwarder = Forwarder(
+            asyncio.get_running_loop(), settings, self.post, leader=lambda: self.leader, term=lambda: self.term
+        )
 
     def post(self, name: str, message: SideMessage) -> bool:
         if self.works:
@@ -236,6 +239,25 @@ def test_bounds_refusals_and_what_is_never_answered() -> None:
         for _ in range(2):
             sent.forwarder.propose(9, b"x", collect(answers))
         assert len(sent.forwarder.take(9)) == 2
+
+    run(work())
+
+
+def test_an_entry_of_a_later_term_decides_what_was_sent_before() -> None:
+    async def work() -> None:
+        sent = Sent()
+        answers: list[Verdict] = []
+        sent.forwarder.propose(1, b"x", collect(answers))
+        await asyncio.sleep(0)
+        assert sent.frames[0][1].term == 4  # type: ignore[union-attr]
+        sent.forwarder.propose(2, b"x", collect(answers))  # not sent yet
+        sent.forwarder.term_began(4)
+        sent.forwarder.term_began(5)
+        sent.term = 5
+        await asyncio.sleep(0.01)
+        assert [verdict.outcome for verdict in answers] == [Outcome.NOT_LEADER]
+        assert list(sent.forwarder.undecided) == [2]
+        assert sent.frames[1][1].term == 5  # type: ignore[union-attr]
 
     run(work())
 

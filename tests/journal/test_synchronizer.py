@@ -17,6 +17,8 @@ import uvloop
 from journal.environment import SystemDisk
 from journal.simulated import SimulatedDisk
 from journal.synchronizer import (
+    AdaptiveSynchronizer,
+    Done,
     InlineSynchronizer,
     KernelSynchronizer,
     Synchronizer,
@@ -64,5 +66,75 @@ def test_on_a_simulated_file() -> None:
         error = await synchronize(synchronizer, file)
         assert error is not None
         assert error.errno == errno.EIO
+
+    asyncio.run(work())
+
+
+class Counted:
+    """Takes a millisecond's tenth by the test's clock and counts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.count = 0
+
+    def start(self, file: object, done: Done) -> None:
+        self.count += 1
+        self.clock.wall += 0.0001
+        self.clock.processor += 0.0001 * self.clock.busy_share
+        asyncio.get_running_loop().call_soon(done, None)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class Clock:
+    wall = 0.0
+    processor = 0.0
+    busy_share = 0.0
+    synchronize_seconds = 0.0002
+
+
+class TimedFile:
+    """A file whose synchronization in place takes time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.count = 0
+
+    def synchronize(self) -> None:
+        self.count += 1
+        self.clock.wall += self.clock.synchronize_seconds
+
+
+def test_an_idle_loop_waits_in_place_and_a_busy_one_does_not() -> None:
+    async def work() -> None:
+        clock = Clock()
+        background, file = Counted(clock), TimedFile(clock)
+        adaptive = AdaptiveSynchronizer(
+            asyncio.get_running_loop(), background, wall=lambda: clock.wall, processor=lambda: clock.processor
+        )
+        for _ in range(4 + 64 + 4):
+            assert await synchronize(adaptive, file) is None
+        assert (background.count, file.count) == (8, 64)
+        # Other work comes: at the next look it is seen, and from then on the disk works in the background.
+        clock.busy_share = 0.9
+        for _ in range(64 + 20):
+            await synchronize(adaptive, file)
+        assert (background.count, file.count) == (28, 128)
+
+    asyncio.run(work())
+
+
+def test_nobody_waits_in_place_for_a_slow_disk() -> None:
+    async def work() -> None:
+        clock = Clock()
+        clock.synchronize_seconds = 0.005
+        background, file = Counted(clock), TimedFile(clock)
+        adaptive = AdaptiveSynchronizer(
+            asyncio.get_running_loop(), background, wall=lambda: clock.wall, processor=lambda: clock.processor
+        )
+        for _ in range(10):
+            await synchronize(adaptive, file)
+        assert file.count == 2  # one after four idle ones, each time
 
     asyncio.run(work())

@@ -24,6 +24,7 @@ from frontend.wire.copy import CopyOptions
 from frontend.wire.limits import WireLimits
 from frontend.wire.listener import Listener
 from frontend.wire.session_contract import Startup
+from frontend.wire.turn import LoopTurn
 from tests.frontend.wire.trivial_session import TrivialSession
 
 QUERY = messages.message(b"Q", b"select 1\0")
@@ -60,7 +61,14 @@ def best(work: Callable[[], object], count: int) -> float:
 async def in_process() -> None:
     transport = CountingTransport()
     connection = PostgresConnection(
-        transport, Startup("postgres", "postgres"), 1, CancelRegistry(), WireLimits(), None, lambda _: None
+        transport,
+        Startup("postgres", "postgres"),
+        1,
+        CancelRegistry(),
+        WireLimits(),
+        None,
+        lambda _: None,
+        LoopTurn(asyncio.get_running_loop()),
     )
     connection.start(TrivialSession, b"")
     connection.data_received(messages.message(b"P", b"s\0select $1\0\0\0") + messages.message(b"S", b""))

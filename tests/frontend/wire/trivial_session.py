@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frontend.errors import SqlError
+from frontend.reads import LocalReads, StrongReads
 from frontend.wire import messages
 from frontend.wire.session_contract import Connection, TransactionStatus
 
@@ -48,6 +49,7 @@ class TrivialSession:
             raise SqlError("28000", 'role "nobody" does not exist', severity="FATAL")
         self.connection = connection
         self.transaction_status: TransactionStatus = "I"
+        self.reads: StrongReads = LocalReads()
         self.statements: dict[str, str] = {}
         self.portals: dict[str, tuple[str, list[bytes | None]]] = {}
         self.rest: list[str] = []
@@ -197,6 +199,9 @@ class TrivialSession:
     def close_portal(self, name: str) -> None:
         self.portals.pop(name, None)
         self.connection.send(messages.CLOSE_COMPLETE)
+
+    def wants_snapshot(self, kind: int, body: bytes) -> bool:
+        return True
 
     def run_segment(self, body: bytes, described: bool) -> bool:
         return False

@@ -1,0 +1,191 @@
+"""Strong reads at the connection: a message that needs a snapshot waits for the barrier, in order, and nothing else does.
+
+Method: a real connection and a session that answers trivially, a transport that collects, and barriers that the test answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from frontend.errors import SqlError
+from frontend.reads import BarrierDone
+from frontend.wire.cancellation import CancelRegistry
+from frontend.wire.connection import PostgresConnection
+from frontend.wire.limits import WireLimits
+from frontend.wire.messages import message
+from frontend.wire.session_contract import Startup
+from frontend.wire.turn import LoopTurn
+from tests.frontend.wire.trivial_session import TrivialSession
+
+QUERY = message(b"Q", b"select 1\0")
+PARSE = message(b"P", b"s\0select 1\0\0\0")
+BIND = message(b"B", b"\0s\0" + bytes(6))
+DESCRIBE = message(b"D", b"P\0")
+EXECUTE = message(b"E", bytes(5))
+SYNC = message(b"S", b"")
+
+
+class Barriers:
+    """Strong reads whose answers the test gives."""
+
+    path = "index"
+
+    def __init__(self) -> None:
+        self.waits = True
+        self.asked: list[BarrierDone] = []
+
+    def barrier(self, done: BarrierDone) -> None:
+        self.asked.append(done)
+
+    def answer(self, error: SqlError | None = None) -> None:
+        self.asked.pop(0)(error)
+
+
+class Transport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None: ...
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def close(self) -> None: ...
+
+
+class Segments(TrivialSession):
+    """Answers whole segments too."""
+
+    def run_segment(self, body: bytes, described: bool) -> bool:
+        self.log.append("segment")
+        return True
+
+
+class Connected:
+    def __init__(self, factory: Callable[[Any], TrivialSession] = TrivialSession) -> None:
+        self.transport = Transport()
+        self.barriers = Barriers()
+        self.connection = PostgresConnection(
+            self.transport,
+            Startup("postgres", "postgres"),
+            1,
+            CancelRegistry(),
+            WireLimits(),
+            None,
+            lambda _: None,
+            LoopTurn(asyncio.get_running_loop()),
+        )
+
+        def make(connection: Any) -> TrivialSession:
+            self.session = factory(connection)
+            self.session.reads = self.barriers
+            return self.session
+
+        self.connection.start(make, b"")
+
+    async def send(self, data: bytes) -> str:
+        """The types of the messages that come back at once."""
+        self.connection.data_received(data)
+        return await self.received()
+
+    async def received(self) -> str:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        data, self.transport.written = self.transport.written, b""
+        kinds = ""
+        while data:
+            kinds += chr(data[0])
+            data = data[1 + struct.unpack("!I", data[1:5])[0] :]
+        return kinds
+
+
+def run(work: Callable[[], Any]) -> None:
+    asyncio.run(work())
+
+
+def test_a_query_waits_for_its_barrier_and_what_follows_waits_behind_it() -> None:
+    async def work() -> None:
+        client = Connected()
+        await client.received()
+        assert await client.send(QUERY + QUERY) == ""
+        assert await client.send(QUERY) == ""
+        assert len(client.barriers.asked) == 1
+        client.barriers.answer()
+        assert await client.received() == "TDCZ"
+        assert len(client.barriers.asked) == 1  # each query asks for itself
+        client.barriers.answer()
+        client.barriers.answer()
+        assert await client.received() == "TDCZTDCZ"
+        client.barriers.waits = False
+        assert await client.send(QUERY) == "TDCZ"
+
+    run(work)
+
+
+def test_a_refused_barrier_is_the_messages_error() -> None:
+    async def work() -> None:
+        client = Connected()
+        await client.received()
+        assert await client.send(QUERY + QUERY) == ""
+        client.barriers.answer(SqlError("57P03", "there is no majority"))
+        assert await client.received() == "EZ"
+        client.barriers.answer()
+        assert await client.received() == "TDCZ"
+        assert await client.send(PARSE + BIND + EXECUTE + SYNC) == "1"
+        client.barriers.answer(SqlError("57P03", "there is no majority"))
+        assert await client.received() == "EZ"
+        assert client.barriers.asked == []
+
+    run(work)
+
+
+def test_one_barrier_serves_bind_and_its_execute() -> None:
+    async def work() -> None:
+        client = Connected()
+        await client.received()
+        assert await client.send(PARSE + SYNC) == "1Z"
+        assert await client.send(BIND + DESCRIBE + EXECUTE + BIND + EXECUTE + SYNC) == ""
+        client.barriers.answer()
+        assert await client.received() == "2TDC"
+        client.barriers.answer()
+        assert await client.received() == "2DCZ"
+        assert client.barriers.asked == []
+
+    run(work)
+
+
+def test_each_segment_asks() -> None:
+    async def work() -> None:
+        client = Connected(Segments)
+        await client.received()
+        for _ in range(3):
+            assert await client.send(BIND + DESCRIBE + EXECUTE + SYNC) == ""
+            client.barriers.answer()
+            assert await client.received() == "Z"
+        assert client.session.log == ["segment"] * 3
+
+    run(work)
+
+
+@pytest.mark.parametrize("error", [None, SqlError("57P03", "too late")])
+def test_an_answer_after_the_end_is_ignored(error: SqlError | None) -> None:
+    async def work() -> None:
+        client = Connected()
+        await client.received()
+        await client.send(QUERY)
+        client.connection.connection_lost(None)
+        client.barriers.answer(error)
+        assert await client.received() == ""
+
+    run(work)
