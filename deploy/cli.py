@@ -18,7 +18,7 @@ import sdnotify
 
 from deploy import VERSION
 from deploy import config as configuration
-from deploy.cluster_commands import cert, cluster
+from deploy.cluster_commands import cert, cluster, member
 from journal.errors import BorealError, NodeFatal
 
 if TYPE_CHECKING:
@@ -221,6 +221,7 @@ def drain(data_directory: str, seconds_max: float, as_json: bool) -> None:
 
 main.add_command(cert)
 main.add_command(cluster)
+main.add_command(member)
 
 
 if __name__ == "__main__":

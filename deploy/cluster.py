@@ -33,6 +33,7 @@ import msgspec
 
 from deploy.certificates import CA_CERTIFICATE, make_authority, make_node
 from deploy.config import load
+from deploy.control import ControlError, LeaderOrder, MemberOrder, give_order
 from deploy.directory import holder, wait_until_free
 from deploy.faults import FaultSettings, read_faults, write_faults
 from deploy.status import NodeStatus, fetch_status
@@ -62,6 +63,9 @@ class NodePlace(msgspec.Struct, frozen=True):
     pg_port: int
     http_port: int
     peer_port: int
+    roles: tuple[str, ...] = ("journal", "storage", "frontend")
+    founder: bool = True
+    """Whether it was there from the beginning; others were added."""
 
     @property
     def dsn(self) -> str:
@@ -143,7 +147,13 @@ class LocalCluster:
             raise ClusterError(f"there is a local cluster in {directory} already")
         ports = _ports(regions, base_port)
         nodes = tuple(
-            NodePlace(f"n{number}", f"region-{number}", witness and number == regions, *ports[number - 1])
+            NodePlace(
+                f"n{number}",
+                f"region-{number}",
+                witness and number == regions,
+                *ports[number - 1],
+                ("journal",) if witness and number == regions else NodePlace.__struct_defaults__[0],
+            )
             for number in range(1, regions + 1)
         )
         cluster = cls(directory, ClusterState(nodes))
@@ -155,11 +165,12 @@ class LocalCluster:
         if not (certificates / CA_CERTIFICATE).exists():
             make_authority(certificates)
         for number, node in enumerate(self.nodes, 1):
+            file = self.directory / node.name / "boreal.toml"
+            if file.exists():
+                continue
             if not (certificates / f"{node.name}.pem").exists():
                 make_node(node.name, [HOST], certificates, certificates)
-            place = self.directory / node.name
-            place.mkdir(parents=True, exist_ok=True)
-            file = place / "boreal.toml"
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(self._configuration(number, node, settings), "utf-8")
             load(file, {}, {})
         (self.directory / _STATE).write_bytes(msgspec.json.encode(ClusterState(self.nodes)))
@@ -172,9 +183,10 @@ class LocalCluster:
             "node_name": _quoted(node.name),
             "cluster": _quoted("local"),
             "region": _quoted(node.region),
-            "roles": '["journal"]' if node.witness else '["journal", "storage", "frontend"]',
+            "roles": json.dumps(node.roles),
             "pg_port": str(node.pg_port),
             "http_port": str(node.http_port),
+            "peer_port": str(node.peer_port),
             "peer_ca_file": _quoted(certificates / CA_CERTIFICATE),
             "peer_certificate_file": _quoted(certificates / f"{node.name}.pem"),
             "peer_key_file": _quoted(certificates / f"{node.name}.key"),
@@ -182,7 +194,7 @@ class LocalCluster:
         }
         values.update((key, _toml(value)) for key, value in settings.items())
         lines = [f"{key} = {value}" for key, value in values.items()]
-        for member in self.nodes:
+        for member in (each for each in self.nodes if each.founder):
             lines += ["", "[[members]]", f"name = {_quoted(member.name)}", f"host = {_quoted(HOST)}"]
             lines += [f"port = {member.peer_port}", f"witness = {str(member.witness).lower()}"]
         return "\n".join(lines) + "\n"
@@ -284,6 +296,42 @@ class LocalCluster:
         except ProcessLookupError:
             return False
         return True
+
+    # ---- members -----------------------------------------------------------------------------------------------------
+
+    def join(self, name: str, *, vote: bool, seconds_max: float = READY_SECONDS_MAX) -> None:
+        """Add a node while the cluster runs: make it, start it on an empty directory, let it catch up, and give it a vote; or
+        none, then it has no role journal. Its settings are the defaults.
+
+        Raises:
+            ClusterError, ControlError: there is no leader, or the leader refuses.
+        """
+        if any(each.name == name for each in self.nodes):
+            raise ClusterError(f"there is a node {name} already")
+        roles = NodePlace.__struct_defaults__[0] if vote else ("storage", "frontend")
+        ports = _ports(1, 0)[0]
+        place = NodePlace(name, f"region-{len(self.nodes) + 1}", False, *ports, roles, False)
+        self.nodes = (*self.nodes, place)
+        self._write({})
+        self.order(MemberOrder("add", name, HOST, place.peer_port))
+        self.start(name)
+        self.wait_until_ready([name], seconds_max)
+        deadline = time.monotonic() + seconds_max
+        while vote:
+            try:
+                self.order(MemberOrder("promote", name))
+                return
+            except ControlError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def order(self, order: MemberOrder | LeaderOrder) -> None:
+        """Have the leader do something. Raises ClusterError (there is none), ControlError (it refuses)."""
+        leader = self.leader()
+        if leader is None:
+            raise ClusterError("no node leads now")
+        give_order(self.data(leader), order)
 
     # ---- faults ------------------------------------------------------------------------------------------------------
 

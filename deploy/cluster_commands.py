@@ -1,4 +1,4 @@
-"""`boreal cluster` and `boreal cert`: a cluster on one machine, and certificates for one on several."""
+"""`boreal cert`, `boreal member`, `boreal cluster`: certificates, who belongs, and a whole cluster on one machine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.table import Table
 
 from deploy.certificates import AUTHORITY_DAYS, NODE_DAYS, make_authority, make_node
 from deploy.cluster import HOST, LocalCluster, parse_duration_us, parse_wan
+from deploy.control import LeaderOrder, MemberOrder, give_order
 from deploy.directory import lock
 from deploy.status import NodeStatus
 from journal.errors import BorealError
@@ -66,6 +67,62 @@ def cert_node(name: str, hosts: tuple[str, ...], ca: Path, out: Path, days: int)
     """Make the certificate of the node NAME: NAME.pem, NAME.key, and a copy of ca.pem."""
     make_node(name, hosts, ca, out, days=days)
     click.echo(f"written: {out}/{name}.pem, {out}/{name}.key, {out}/ca.pem")
+
+
+# ── members ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_node_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default="./boreal-data",
+    show_default=True,
+    metavar="DIR",
+    help="Data directory of the leader, on this host.",
+)
+
+
+@click.group(cls=Failing)
+def member() -> None:
+    """Change who belongs to a cluster, and who leads it. Run it where the leader is; others name the leader."""
+
+
+@member.command("add")
+@click.argument("name")
+@click.option("--host", required=True, metavar="H", help="Where it listens for the others.")
+@click.option("--port", type=click.IntRange(1, 65535), required=True, metavar="N", help="Its peer_port.")
+@click.option("--witness", is_flag=True, help="It has the role journal alone.")
+@_node_data
+def member_add(name: str, host: str, port: int, witness: bool, data: Path) -> None:
+    """Add the node NAME, without a vote. Started on an empty directory, it gets everything from the others."""
+    give_order(data, MemberOrder("add", name, host, port, witness))
+    click.echo(f"{name} is a member without a vote")
+
+
+@member.command("promote")
+@click.argument("name")
+@_node_data
+def member_promote(name: str, data: Path) -> None:
+    """Give the member NAME a vote, once it has caught up."""
+    give_order(data, MemberOrder("promote", name))
+    click.echo(f"{name} votes")
+
+
+@member.command("remove")
+@click.argument("name")
+@_node_data
+def member_remove(name: str, data: Path) -> None:
+    """Remove the member NAME, which stops. A member whose disk was lost has to be removed before it is added again."""
+    give_order(data, MemberOrder("remove", name))
+    click.echo(f"{name} is no member any more")
+
+
+@member.command("lead")
+@click.argument("name", required=False, default="", metavar="[NAME]")
+@_node_data
+def member_lead(name: str, data: Path) -> None:
+    """Hand the leadership to NAME, or to the member that is fittest."""
+    give_order(data, LeaderOrder(name))
+    click.echo(f"{name or 'another member'} leads")
 
 
 # ── a cluster on this machine ──────────────────────────────────────────────────────────────────────────────────────────
@@ -124,7 +181,8 @@ def cluster_start(
     with lock(data):
         if (data / "cluster.json").exists():
             found = LocalCluster.open(data)
-            if len(found.nodes) != regions or found.nodes[-1].witness != witness or settings:
+            founders = [node for node in found.nodes if node.founder]
+            if len(founders) != regions or founders[-1].witness != witness or settings:
                 raise click.ClickException(f"{data} holds a cluster made with other options; use another directory")
         else:
             found = LocalCluster.make(
@@ -197,6 +255,17 @@ def cluster_revive(names: tuple[str, ...], data: Path) -> None:
     _each(names, found.start, "is starting")
     found.wait_until_ready(names)
     click.echo(f"ready: {', '.join(names)}")
+
+
+@cluster.command("join")
+@click.argument("name")
+@click.option("--vote/--no-vote", default=True, show_default=True, help="Whether it gets a vote when it has caught up.")
+@_data
+def cluster_join(name: str, vote: bool, data: Path) -> None:
+    """Add a node NAME with an empty disk to the running cluster, and wait until it has caught up."""
+    found = LocalCluster.open(data)
+    found.join(name, vote=vote)
+    click.echo(f"{name} has joined: psql -h {HOST} -p {found.node(name).pg_port} -U postgres")
 
 
 @cluster.command("pause")

@@ -31,6 +31,7 @@ from typing import Any
 from deploy import VERSION
 from deploy.certificates import names_in, peer_contexts
 from deploy.config import Config, ConfigError
+from deploy.control import Control
 from deploy.directory import lock
 from deploy.faults import Faults, FaultyNetwork, SkewedClock
 from deploy.readiness import Readiness
@@ -141,10 +142,14 @@ class Node:
             self._spawn(self._readiness.run())
         if self.view is not None:
             self.gateway = self._gateway(self.view)
-        self.http = HttpServer(self.gateway, self)
+        control = Control(self.replica, directory) if config.members else None
+        self.http = HttpServer(self.gateway, self, control.routes if control is not None else ())
         self._closing.push_async_callback(self.http.stop)
         with _naming("http_port", config.http_port):
             self.http_port = await self.http.start(config.http_host, config.http_port)
+        if control is not None:
+            control.open(config.http_host, self.http_port)
+            self._closing.callback(control.close)
         await self._join()
         if self.gateway is not None:
             await self._listen(self.gateway, tls)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -158,10 +158,12 @@ class HttpServer:
     Args:
         gateway: whose state is shown; None on a witness.
         node: tells whether the node is ready, and how it is.
+        routes: what else is served here.
     """
 
-    def __init__(self, gateway: Gateway | None, node: NodeState) -> None:
+    def __init__(self, gateway: Gateway | None, node: NodeState, routes: Sequence[web.RouteDef] = ()) -> None:
         self._node = node
+        self._routes = routes
         self._registry = CollectorRegistry()
         self._registry.register(_Metrics(gateway))
         self._runner: web.AppRunner | None = None
@@ -173,6 +175,7 @@ class HttpServer:
         application.router.add_get("/ready", self._ready)
         application.router.add_get("/status", self._status)
         application.router.add_get("/metrics", self._metrics)
+        application.router.add_routes(self._routes)
         self._runner = web.AppRunner(application, access_log=None, logger=_request_logger())
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)

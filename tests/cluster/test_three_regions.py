@@ -7,16 +7,23 @@ are no failures.
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import socket
 import ssl
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from deploy.cli import EXIT_JOURNAL
 from deploy.cluster import LocalCluster
+from deploy.control import ControlError, LeaderOrder, MemberOrder, give_order
 from deploy.verification import verify_directory
 
 WITHIN_SECONDS = 15.0
@@ -241,9 +248,6 @@ def test_draining_the_leader_hands_over(cluster: LocalCluster) -> None:
     process = cluster.process(leader)
     assert process is not None
     with connect(cluster, other) as connection:
-        import os
-        import signal
-
         os.kill(process, signal.SIGTERM)
         slowest = 0.0
         for number in range(6000, 6040):
@@ -260,10 +264,61 @@ def test_draining_the_leader_hands_over(cluster: LocalCluster) -> None:
     assert [row for row in rows(cluster, leader) if row >= 6000] == list(range(6000, 6040))
 
 
+def test_a_follower_without_a_vote(cluster: LocalCluster) -> None:
+    """It joins with an empty directory, reads what is newest, writes through the leader, and stops when it is removed."""
+    began = time.monotonic()
+    cluster.join("n4", vote=False)
+    print(f"joined after {time.monotonic() - began:.2f} s")
+    expected = rows(cluster, full_nodes(cluster)[0])
+    assert rows(cluster, "n4") == expected
+    with connect(cluster, "n4") as connection:
+        connection.execute("INSERT INTO t VALUES (8000)")
+    assert rows(cluster, full_nodes(cluster)[0]) == [*expected, 8000]
+    leader = lead(cluster)
+    status = cluster.status(leader)
+    assert status is not None
+    assert status.cluster is not None
+    assert [(each.name, each.role) for each in status.cluster.members if not each.voter] == [("n4", "learner")]
+    other = next(name for name in full_nodes(cluster) if name not in (leader, "n4"))
+    with pytest.raises(ControlError, match=f"the leader is {leader}"):
+        give_order(cluster.data(other), MemberOrder("remove", "n4"))
+    with pytest.raises(ControlError, match=f"{leader} leads"):
+        cluster.order(MemberOrder("remove", leader))
+    cluster.order(MemberOrder("remove", "n4"))
+    eventually(lambda: cluster.process("n4") is None)
+    assert cluster.ended() == {"n4": EXIT_JOURNAL}
+    assert "was removed from the cluster" in cluster.log("n4").read_text()
+    cluster.nodes = cluster.nodes[:3]
+
+
+def test_a_voter_joins_and_leads(cluster: LocalCluster) -> None:
+    cluster.join("n5", vote=True)
+    status = cluster.status(lead(cluster))
+    assert status is not None
+    assert status.cluster is not None
+    assert [each.name for each in status.cluster.members if each.voter] == ["n1", "n2", "n3", "n5"]
+    cluster.order(LeaderOrder("n5"))
+    eventually(lambda: cluster.leader() == "n5")
+    cluster.order(LeaderOrder("n1"))
+    eventually(lambda: cluster.leader() == "n1")
+    cluster.order(MemberOrder("remove", "n5"))
+    eventually(lambda: cluster.process("n5") is None)
+    cluster.nodes = cluster.nodes[:3]
+
+
+def test_orders_need_the_token(cluster: LocalCluster) -> None:
+    leader = cluster.node(lead(cluster))
+    file = cluster.data(leader.name) / "control.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    for headers in ({}, {"Authorization": "Bearer x"}):
+        request = urllib.request.Request(f"{leader.url}/control/leader", b'{"name": "n3"}', headers)
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(request, timeout=5)
+    assert cluster.leader() == leader.name
+
+
 def test_a_lost_view_comes_back(cluster: LocalCluster) -> None:
     """A killed node whose view is gone replays its event log, and goes on with the others."""
-    import shutil
-
     victim = full_nodes(cluster)[1]
     cluster.kill(victim)
     shutil.rmtree(Path(cluster.data(victim)) / "view")
