@@ -224,6 +224,14 @@ class _Link(asyncio.Transport):
         """Whether it is at its end."""
         return self._closing or self._inner.is_closing()
 
+    def can_write_eof(self) -> bool:
+        """Nobody between members ends one direction only."""
+        return False
+
+    def abort(self) -> None:
+        """The same as `close`."""
+        self.close()
+
     def close(self) -> None:
         """Close; what is under way is lost, as with a network."""
         if self._closing:
