@@ -13,6 +13,7 @@ import asyncio
 import hmac
 import os
 import secrets
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -30,6 +31,9 @@ from journal.replica import Replica
 FILE = "control.json"
 SECONDS_MAX = 15.0
 """A change that is not decided by then is unknown to the operator: look at the status."""
+
+FREE_SECONDS_MAX = 3.0
+"""How long a change waits for the one before it."""
 
 
 class ControlError(BorealError):
@@ -103,6 +107,7 @@ class Control:
         member = Member(order.name, order.host, order.port, voter=False, witness=order.witness)
         if order.change == "add" and not (order.name and order.host and 0 < order.port < 65536):
             return _answer("a member to be added needs a name, a host and a port")
+        await self._free_for_change()
         verdict = await self._decided(
             lambda callback: self._replica.change_membership(Change(order.change), member, callback)
         )
@@ -124,6 +129,12 @@ class Control:
             return msgspec.json.decode(await request.read(), type=kind)
         except msgspec.MsgspecError as error:
             raise web.HTTPBadRequest(reason="no such order") from error
+
+    async def _free_for_change(self) -> None:
+        """A leader that is new, or has another change under way, is asked again in a moment."""
+        deadline = time.monotonic() + FREE_SECONDS_MAX
+        while self._replica.is_leader and self._replica.change_refusal and time.monotonic() < deadline:  # noqa: ASYNC110 - there is no event of it
+            await asyncio.sleep(0.02)
 
     def _refused(self, verdict: Verdict) -> web.Response:
         leader = self._replica.leader_name

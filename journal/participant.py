@@ -389,14 +389,18 @@ class Participant(ABC):
 
     # ---- members ----------------------------------------------------------------------------------------------------
 
+    @property
+    def change_refusal(self) -> str:
+        """Why no change can begin at this moment, or ""; at a leader it is a matter of time only."""
+        reason = self._membership.refusal() if self._running else "this node is stopping"
+        return reason or ("another change is under way" if self._change is not None else "")
+
     def change_membership(self, change: Change, member: Member, callback: Callback) -> None:
         """Add a learner, promote one that has caught up, or remove a member; at the leader only, one change at a time.
 
         `callback(verdict)`: COMMITTED when the new configuration is; NOT_LEADER, with a reason, if there is no change;
         UNKNOWN if the leadership was lost on the way."""
-        reason = self._membership.refusal() if self._running else "this node is stopping"
-        if not reason and self._change is not None:
-            reason = "another change is under way"
+        reason = self.change_refusal
         if not reason and change is Change.PROMOTE and not self._consensus.is_near(member.name):
             reason = f"{member.name} has not caught up"
         wanted = changed(self._membership.configuration, change, member, self._settings.name)
