@@ -6,12 +6,17 @@ Method: the real command in a session of its own, its verbs from other processes
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from deploy.cluster import ClusterError, LocalCluster, parse_duration_us, parse_wan
@@ -139,6 +144,69 @@ def test_a_session_at_the_terminal(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         LocalCluster.open(tmp_path).stop()
+
+
+def test_one_of_three_waits_for_the_others(tmp_path: Path) -> None:
+    """It says so, everywhere, refuses what it must, and can be stopped."""
+    made = LocalCluster.make(tmp_path, settings={"join_seconds": "1"})
+    try:
+        made.start("n1")
+        until(lambda: "waits for a majority" in made.log("n1").read_text(), made)
+        status = made.status("n1")
+        assert status is not None
+        assert status.cluster is not None
+        assert (status.ready, status.leader, status.cluster.leader, status.cluster.has_majority) == (
+            False,
+            False,
+            None,
+            False,
+        )
+        assert "majority" in status.waiting_for
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"{made.nodes[0].url}/ready", timeout=5)
+        with psycopg.connect(made.nodes[0].dsn, autocommit=True) as connection:
+            for sql in ("CREATE TABLE t (id int)", "SELECT count(*) FROM pg_class"):
+                began = time.monotonic()
+                with pytest.raises(psycopg.errors.CannotConnectNow):
+                    connection.execute(sql)
+                assert time.monotonic() - began < 3
+    finally:
+        assert made.stop() == []
+
+
+def test_whoever_waits_can_be_stopped(tmp_path: Path) -> None:
+    made = LocalCluster.make(tmp_path, settings={"join_seconds": "300"})
+    try:
+        made.start("n3")
+        until(lambda: made.status("n3") is not None, made)
+        process = made.process("n3")
+        assert process is not None
+        began = time.monotonic()
+        os.kill(process, signal.SIGTERM)
+        found: dict[str, int] = {}
+        until(lambda: bool(found.update(made.ended()) or found), made)
+        assert found == {"n3": 0}
+        assert time.monotonic() - began < 10
+        assert "Traceback" not in made.log("n3").read_text()
+    finally:
+        assert made.stop() == []
+
+
+def test_without_certificates_on_loopback(tmp_path: Path) -> None:
+    made = LocalCluster.make(tmp_path, settings={"peer_tls": "off"})
+    try:
+        for name in ("n1", "n3"):
+            made.start(name)
+        made.wait_until_ready(["n1", "n3"])
+    finally:
+        assert made.stop() == []
+
+
+def until(what: Callable[[], bool], cluster: LocalCluster) -> None:
+    began = time.monotonic()
+    while not what():
+        assert time.monotonic() - began < WITHIN_SECONDS, [cluster.log(node.name) for node in cluster.nodes]
+        time.sleep(0.05)
 
 
 def is_running(process: int) -> bool:

@@ -115,18 +115,18 @@ def test_both_regions_read_and_write(cluster: LocalCluster) -> None:
         assert rows(cluster, second) == [1, 2]
 
 
-def test_a_hundred_writes_of_each_region(cluster: LocalCluster) -> None:
+def test_many_writes_of_each_region(cluster: LocalCluster) -> None:
     names = full_nodes(cluster)
     took = {}
     for offset, name in enumerate(names):
         began = time.monotonic()
         with connect(cluster, name) as connection:
-            for number in range(100):
+            for number in range(50):
                 connection.execute("INSERT INTO t VALUES (%s)", (1000 + 2 * number + offset,))
-        took[name] = (time.monotonic() - began) * 10
+        took[name] = (time.monotonic() - began) * 20
     print(f"ms a commit, the leader being {cluster.leader()}: {took}")
     for name in names:
-        assert rows(cluster, name) == [1, 2, *range(1000, 1200)]
+        assert rows(cluster, name) == [1, 2, *range(1000, 1100)]
 
 
 def test_what_is_acknowledged_in_one_region_is_read_in_the_other(cluster: LocalCluster) -> None:
@@ -134,7 +134,7 @@ def test_what_is_acknowledged_in_one_region_is_read_in_the_other(cluster: LocalC
     first, second = full_nodes(cluster)
     with connect(cluster, first) as one, connect(cluster, second) as other:
         paths = [each.execute("SHOW boreal.read_path").fetchone() for each in (one, other)]
-        for number in range(2000, 2100):
+        for number in range(2000, 2060):
             writer, reader = (one, other) if number % 2 else (other, one)
             writer.execute("INSERT INTO t VALUES (%s)", (number,))
             assert reader.execute("SELECT max(id) FROM t").fetchone() == (number,)
