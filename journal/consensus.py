@@ -27,7 +27,7 @@ What is replaced, and why:
 | __otherNodes, __readonly… | set by `adopt`: voters and learners of the newest configuration in the log               |
 | monotonicTime (global)    | the environment's clock                                                                 |
 | createJournal (global)    | hands over the log that the configuration carries                                       |
-| _poller                   | nothing to poll: the transport is asyncio's                                             |
+| _poller, its pipe         | nothing to poll: the transport is asyncio's                                             |
 | _onTick                   | `_tick_alone` for a single voter that leads: the same, without what only peers need     |
 
 **Leader stickiness.** A vote request is not delivered while this node has heard a leader within the minimum election
@@ -94,7 +94,8 @@ class Timing:
 
 
 class _Injected:
-    """Where pysyncobj's module takes the time from: the environment of whoever ticks."""
+    """Where pysyncobj's module takes the time from: the environment of whoever ticks or receives. A process may run several
+    replicas, each with a clock of its own."""
 
     clock: WallClock
 
@@ -113,7 +114,11 @@ def _create_journal(journal_file: Any) -> Any:
 
 def _require() -> None:
     missing = [name for name in _PRIVATE if not hasattr(SyncObj, name)]
-    missing += [name for name in ("monotonicTime", "createJournal") if not hasattr(pysyncobj.syncobj, name)]
+    missing += [
+        name
+        for name in ("monotonicTime", "createJournal", "PIPE_NOTIFIER_ENABLED")
+        if not hasattr(pysyncobj.syncobj, name)
+    ]
     if missing:
         raise NodeFatal(f"this version of pysyncobj is not known: it lacks {', '.join(missing)}")
 
@@ -127,6 +132,8 @@ _require()
 pysyncobj.syncobj.logger.addFilter(_is_news)
 pysyncobj.syncobj.monotonicTime = _monotonic
 pysyncobj.syncobj.createJournal = _create_journal
+# It would wake pysyncobj's poller for its command queue; neither is used, and it holds two descriptors until the process ends.
+pysyncobj.syncobj.PIPE_NOTIFIER_ENABLED = False
 
 
 class _NothingToPoll:
@@ -453,6 +460,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
     # ---- pysyncobj's inside -----------------------------------------------------------------------------------------
 
     def _SyncObj__onMessageReceived(self, node: Node, message: Message) -> None:
+        _injected.clock = self._clock
         kind = message["type"]
         term = self.raftCurrentTerm
         if kind == "append_entries":

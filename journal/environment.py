@@ -21,7 +21,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from journal.synchronizer import Synchronizer
 
 ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -160,13 +163,18 @@ class FixedClockError:
 
 @dataclass(frozen=True)
 class Environment:
-    """Everything that journal code takes from outside."""
+    """Everything that journal code takes from outside.
+
+    Attributes:
+        synchronizer: how to wait for the disk; None: the best that the host has (`journal.synchronizer`).
+    """
 
     clock: WallClock
     random: RandomSource
     disk: Disk
     network: Network
     clock_error: ClockErrorSource = UnknownClockError()
+    synchronizer: Callable[[asyncio.AbstractEventLoop, DiskFile], Synchronizer] | None = None
 
 
 class SystemClock:

@@ -80,7 +80,7 @@ class TransactionStatus(enum.Enum):
     PENDING = "in progress"
     """Waiting or ordered here, not decided."""
     UNKNOWN = "unknown"
-    """Older than the window, or this node is not the leader."""
+    """Older than the window, or this node does not lead with a lease."""
 
 
 class Replica(Participant):
@@ -154,7 +154,8 @@ class Replica(Participant):
         self.clock.observe(self._events.commit_ts)
         # An id that was used before would get the old transaction's verdict: never reuse one, even if the clock went back.
         self.transaction_ids.observe(self._events.commit_ts << NODE_BITS)
-        self._synchronizer: Synchronizer = synchronizer_for(self._loop, self._log.file)
+        make_synchronizer = self._environment.synchronizer or synchronizer_for
+        self._synchronizer: Synchronizer = make_synchronizer(self._loop, self._log.file)
         own = Peer(settings.name, *self._address, settings.witness)
         base = found.snapshot.configuration
         joins = (settings.joining and found.is_empty) or found.mark is Mark.JOINING
@@ -248,8 +249,9 @@ class Replica(Participant):
 
     @property
     def has_lease(self) -> bool:
-        """Whether what is applied here is certainly all that anybody was told of."""
-        return self._running and self._consensus.has_lease
+        """Whether what is applied here is certainly all that anybody was told of: nobody else can lead, and all that earlier
+        leaders committed has been applied, since an entry of this term has."""
+        return self._running and self._consensus.has_lease and self._applied_term == self._consensus.raftCurrentTerm
 
     @property
     def leader_name(self) -> str | None:
@@ -332,7 +334,8 @@ class Replica(Participant):
         if self._machine.adjudicator.committed(txid) is not None:
             return TransactionStatus.COMMITTED
         began_us = txid >> NODE_BITS
-        if began_us < self._machine.adjudicator.commit_ts - self._settings.window_us or not self.is_leader:
+        # Whoever only believes to lead, or has not applied what earlier leaders left, cannot know that it never will be.
+        if began_us < self._machine.adjudicator.commit_ts - self._settings.window_us or not self.has_lease:
             return TransactionStatus.UNKNOWN
         return TransactionStatus.ABORTED
 
@@ -732,7 +735,7 @@ class Replica(Participant):
             self._events.write_behind()
             await self._keeper.run(lambda: self._running)
             self._settle()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:
             self._fail(error)

@@ -4,14 +4,23 @@
 decides by a given source of chance what becomes of the latter: nothing, everything, or any subset of its 512-byte
 sectors (which is what tears a write). Names are treated alike. It can also refuse: `fail` makes the n-th coming
 operation of a kind raise an errno, `capacity_bytes` makes the disk full, `flip` damages a durable bit.
+
+A machine may also stop in the middle of a piece of work: `stop_after` names the operation after which it does, and
+`after_crash` gives the disk that the next start finds, while whatever still runs of the old one writes into the void.
+`SimulatedSynchronizer` lets a synchronization take its time, during which the machine may stop, too.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+from collections.abc import Callable
 from enum import Enum
 from random import Random
+
+from journal.environment import DiskFile
+from journal.synchronizer import Done
 
 SECTOR_BYTES = 512
 
@@ -28,12 +37,14 @@ class Loss(Enum):
 
 
 class _Inode:
-    __slots__ = ("content", "durable", "pending")
+    __slots__ = ("content", "durable", "pending", "writes_count")
 
     def __init__(self) -> None:
         self.content = bytearray()
         self.durable = bytearray()
         self.pending: list[tuple[int, bytes]] = []
+        self.writes_count = 0
+        """Writes ever made; the pending ones are the last of them."""
 
 
 class SimulatedFile:
@@ -56,6 +67,7 @@ class SimulatedFile:
             content.extend(bytes(end - len(content)))
         content[offset:end] = data
         self._inode.pending.append((offset, bytes(data)))
+        self._inode.writes_count += 1
 
     def read(self, length: int, offset: int) -> bytes:
         """From the cache."""
@@ -65,13 +77,23 @@ class SimulatedFile:
     def synchronize(self) -> None:
         """Make everything durable, or raise and leave it in doubt, as a real fsync does."""
         self._disk.check("synchronize", self._path)
+        self._harden(self._inode.writes_count)
+
+    def begin_synchronize(self) -> Callable[[], None]:
+        """`synchronize` in two halves: call the result when it ends. What is written in between is not covered."""
+        self._disk.check("synchronize", self._path)
+        writes_count = self._inode.writes_count
+        return lambda: self._harden(writes_count)
+
+    def _harden(self, writes_count: int) -> None:
+        """Make everything durable up to this write."""
         inode = self._inode
-        if len(inode.durable) != len(inode.content):
-            inode.durable = bytearray(inode.content)
-        else:
-            for offset, data in inode.pending:
-                inode.durable[offset : offset + len(data)] = data
-        inode.pending.clear()
+        if len(inode.content) > len(inode.durable):
+            inode.durable.extend(bytes(len(inode.content) - len(inode.durable)))
+        done = max(0, len(inode.pending) - (inode.writes_count - writes_count))
+        for offset, data in inode.pending[:done]:
+            inode.durable[offset : offset + len(data)] = data
+        del inode.pending[:done]
 
     def truncate(self, size: int) -> None:
         """Cut or grow; durable at once (journaling file systems order it before later synchronizations)."""
@@ -81,7 +103,8 @@ class SimulatedFile:
                 del content[size:]
             else:
                 content.extend(bytes(size - len(content)))
-        self._inode.pending = [(offset, data[: size - offset]) for offset, data in self._inode.pending if offset < size]
+        # Writes beyond the end stay in the list as empty ones, so that counting them from its end works.
+        self._inode.pending = [(offset, data[: max(0, size - offset)]) for offset, data in self._inode.pending]
 
     def allocate(self, size: int) -> None:
         """Zeros up to `size`, or ENOSPC."""
@@ -111,6 +134,7 @@ class SimulatedDisk:
         self._names: dict[str, _Inode] = {}
         self._durable_names: dict[str, _Inode] = {}
         self._failures: dict[str, tuple[int, int, str]] = {}
+        self._stop: tuple[int, Callable[[], None]] | None = None
 
     # ---- the Disk protocol ----
 
@@ -163,7 +187,12 @@ class SimulatedDisk:
         self._failures[operation] = (after, code, path)
 
     def check(self, operation: str, path: str) -> None:
-        """Raise the failure that is due."""
+        """Raise the failure that is due; stop the machine, if it is to stop before this operation."""
+        if self._stop is not None and operation != "read":
+            remaining, stop = self._stop
+            self._stop = (remaining - 1, stop) if remaining else None
+            if not remaining:
+                stop()
         due = self._failures.get(operation)
         if due is None or due[2] not in path:
             return
@@ -173,6 +202,11 @@ class SimulatedDisk:
             return
         del self._failures[operation]
         raise OSError(code, os.strerror(code), path)
+
+    def stop_after(self, operations: int, stop: Callable[[], None]) -> None:
+        """Call `stop` just before the operation (reads do not count) that comes after so many more: it is for the caller
+        to take `after_crash` there, and to see to it that nothing which runs on is noticed by anybody."""
+        self._stop = (operations, stop)
 
     def grow(self, size: int, path: str) -> None:
         """Account for new bytes."""
@@ -194,13 +228,13 @@ class SimulatedDisk:
 
     def crash(self, chance: Random, loss: Loss) -> None:
         """The machine stops; files and names are what a restart would find. Open files must not be used again."""
-        if loss is Loss.NOTHING:
-            for inode in self._names.values():
-                inode.durable = bytearray(inode.content)
-                inode.pending.clear()
-            self._durable_names = dict(self._names)
-            return
-        names = dict(self._durable_names)
+        survivor = self.after_crash(chance, loss)
+        self._names, self._durable_names = survivor._names, survivor._durable_names
+
+    def after_crash(self, chance: Random, loss: Loss) -> SimulatedDisk:
+        """The disk that a restart would find if the machine stopped now. This one is left as it is, and open files go on
+        writing to it."""
+        names = dict(self._names if loss is Loss.NOTHING else self._durable_names)
         if loss is Loss.SOME:
             for path in sorted(set(self._names) | set(names)):
                 if chance.random() < 0.5:
@@ -208,14 +242,20 @@ class SimulatedDisk:
                         names[path] = self._names[path]
                     else:
                         del names[path]
-        self._names = names
-        self._durable_names = dict(names)
+        survivor = SimulatedDisk(self.capacity_bytes)
+        # Two names of one file (a rename of which only half is durable) stay two names of one file.
+        inodes: dict[int, _Inode] = {}
         for path in sorted(names):
-            self._lose(names[path], chance, loss)
+            inode = names[path]
+            if id(inode) not in inodes:
+                inodes[id(inode)] = self._surviving(inode, chance, loss)
+            survivor._names[path] = inodes[id(inode)]
+        survivor._durable_names = dict(survivor._names)
+        return survivor
 
     @staticmethod
-    def _lose(inode: _Inode, chance: Random, loss: Loss) -> None:
-        survivor = bytearray(inode.durable)
+    def _surviving(inode: _Inode, chance: Random, loss: Loss) -> _Inode:
+        survivor = bytearray(inode.content if loss is Loss.NOTHING else inode.durable)
         if len(inode.content) > len(survivor):
             survivor.extend(bytes(len(inode.content) - len(survivor)))
         if loss is Loss.SOME:
@@ -233,9 +273,41 @@ class SimulatedDisk:
                     if number < writes_kept[sector]:
                         survivor[start : start + length] = data[position : position + length]
                     position += length
-        inode.content = survivor
-        inode.durable = bytearray(survivor)
-        inode.pending = []
+        found = _Inode()
+        found.content = survivor
+        found.durable = bytearray(survivor)
+        return found
+
+
+class SimulatedSynchronizer:
+    """A `journal.synchronizer.Synchronizer` that takes its time.
+
+    Args:
+        loop: virtual time.
+        seconds: asked for each synchronization.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: Callable[[], float]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+
+    def start(self, file: DiskFile, done: Done) -> None:
+        """What is written by now is durable when `done` is called, and not before."""
+        assert isinstance(file, SimulatedFile)
+        try:
+            finish = file.begin_synchronize()
+        except OSError as error:
+            self._loop.call_soon(done, error)
+            return
+
+        def end() -> None:
+            finish()
+            done(None)
+
+        self._loop.call_later(self._seconds(), end)
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 class ManualClock:

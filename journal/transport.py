@@ -7,7 +7,7 @@ synchronizations, never during one.
 Every connection goes one way: the node that dials sends, and begins with a hello that names protocol version, cluster,
 itself, and what for. Frames are a 4-byte length, a byte that says which of two kinds, and msgpack:
 
-- *Raft* [stamp, term, message]. *term* is the sender's when it sent. A leader drops acknowledgements of another term:
+- *Raft* [stamp, term, message]. *term* is the sender's when Raft sent it, not when it was released. A leader drops acknowledgements of another term:
   pysyncobj's own carry none, so that one of an old term could be counted for a new one. *stamp* is the leader's monotonic
   clock in an AppendEntries, and is echoed in its acknowledgement: the lease counts from when a heartbeat was *sent*.
 - *beside Raft* (`journal.messages`): nothing that the disk has to do with; sent and handled at once.
@@ -199,7 +199,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self._connections: dict[str, int] = {}
         self._inbox: deque[tuple[str, float, int, Message]] = deque()
         self._changes: deque[Callable[[], None]] = deque()
-        self._outbox: list[tuple[str, float, Message]] = []
+        self._outbox: list[tuple[str, float, int, Message]] = []
         self._answering = 0.0
         self._term: Callable[[], int] = int
         self._admit: Callable[[str, Message], bool] = lambda name, message: True
@@ -279,7 +279,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             return False
         self._annotate(message)
         stamp = self._answering if kind == _ACKNOWLEDGEMENT else self._environment.clock.monotonic()
-        self._outbox.append((node.id, stamp, message))
+        self._outbox.append((node.id, stamp, self._term(), message))
         return True
 
     def addNode(self, node: Node) -> None:
@@ -329,8 +329,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         if not self._outbox:
             return
         outbox, self._outbox = self._outbox, []
-        term = self._term()
-        for name, stamp, message in outbox:
+        for name, stamp, term, message in outbox:
             writer = self._writers.get(name)
             if writer is None or _is_clogged(writer):
                 continue

@@ -28,11 +28,11 @@ class Wire(PeerTransport):
 
     def release(self) -> None:
         outbox, self._outbox = self._outbox, []
-        for name, stamp, message in outbox:
+        for name, stamp, term, message in outbox:
             member = self.members[self._own.name]
             member.sent.append((name, message))
             if name not in member.cut and self._own.name not in self.members[name].cut:
-                self.members[name].transport._inbox.append((self._own.name, stamp, self._term(), message))
+                self.members[name].transport._inbox.append((self._own.name, stamp, term, message))
 
 
 class Member:

@@ -136,6 +136,8 @@ def test_leadership_is_transferred_without_failing_anybody() -> None:
             while not stopping:
                 txid += 1
                 verdicts.append(await cluster.replicas[number].submit(put(txid, 0, b"%d" % txid)))
+                if not verdicts[-1].committed:
+                    await asyncio.sleep(0.05)  # as a client would
 
         clients = [asyncio.ensure_future(client(number)) for number in (0, 1, 2)]
         for _ in range(4):
@@ -143,8 +145,10 @@ def test_leadership_is_transferred_without_failing_anybody() -> None:
             target = (cluster.number_of(leader) + 1) % 3
             assert await transfer(leader, f"node-{target}") is None
             assert not leader.is_leader
+            async with asyncio.timeout(10):
+                while not cluster.replicas[target].is_leader:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.02)
             await asyncio.sleep(0.2)
-            assert cluster.replicas[target].is_leader
         stopping = True
         await asyncio.gather(*clients)
         refused = [verdict for verdict in verdicts if not verdict.committed]

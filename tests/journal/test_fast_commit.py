@@ -24,8 +24,8 @@ def hold_acknowledgements(replica: Replica) -> list[bool]:
 
     def selective() -> None:
         if held:
-            kept = [each for each in transport._outbox if each[2]["type"] == "next_node_idx"]
-            transport._outbox = [each for each in transport._outbox if each[2]["type"] != "next_node_idx"]
+            kept = [each for each in transport._outbox if each[-1]["type"] == "next_node_idx"]
+            transport._outbox = [each for each in transport._outbox if each[-1]["type"] != "next_node_idx"]
             release()
             transport._outbox = kept
         else:

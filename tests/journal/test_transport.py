@@ -107,6 +107,19 @@ def test_an_acknowledgement_of_another_term_is_dropped() -> None:
     pair(work, terms=(4, 3))
 
 
+def test_an_acknowledgement_carries_the_term_in_which_it_was_given() -> None:
+    """Between `send` and `release` the sender may have moved to a newer term, of which the acknowledgement says nothing."""
+
+    async def work(left: End, right: End) -> None:
+        left.transport.send(left.node, ACKNOWLEDGEMENT)
+        left.transport.attach(lambda: 4, lambda message: True)
+        left.transport.send(left.node, HEARTBEAT)
+        left.transport.release()
+        assert [message["type"] for message in await right.deliver()] == ["append_entries"]
+
+    pair(work, terms=(3, 4))
+
+
 def test_only_raft_messages_pass() -> None:
     async def work(left: End, right: End) -> None:
         assert not left.transport.send(left.node, {"type": "apply_command", "command": b"x"})

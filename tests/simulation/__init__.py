@@ -1,0 +1,1 @@
+"""Deterministic simulation: whole clusters in one process, one thread, under one seed. See DESIGN.md here."""

@@ -1,0 +1,236 @@
+"""Raft's five safety properties (figure 3 of the paper), watched on the real logs while the cluster runs.
+
+    every callback of a node ─▶ observe(node): leader? commit index? ─▶ election safety, append-only, completeness
+    every entry that any log takes ─▶ note(entry): log matching
+    every event that any node publishes ─▶ publish(event): state machine safety
+    every message that leaves, every restart ─▶ term, vote and log are persistent (figure 2): what was told, stays
+
+Watching is complete and cheap: entries are compared when they are written, by (index, term), together with the term of
+the entry before them; by induction that is the whole prefix. So nothing is compared twice, and nothing is sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from journal.event import Event
+from tests.simulation.cluster import Cluster, SimulatedNode
+from tests.simulation.history import Trace
+
+_LEADER = 2
+"""pysyncobj's _RAFT_STATE.LEADER"""
+
+
+class _Seen:
+    """What was last seen of one incarnation."""
+
+    __slots__ = ("committed", "last_index", "last_term", "leading", "term")
+
+    def __init__(self, committed: int) -> None:
+        self.term = -1
+        self.leading = 0
+        self.committed = committed
+        self.last_index = 0
+        self.last_term = 0
+
+
+class RaftObserver:
+    """Watches every node of a run.
+
+    Args:
+        cluster: whose nodes.
+        violation: told of what must not be.
+        trace: told of elections.
+
+    Attributes:
+        leaders: term → the node that leads, or led it.
+        committed: Raft index → (term, checksum) of what some node took for committed.
+        events: (position, part) → checksum of what some node published.
+    """
+
+    def __init__(self, cluster: Cluster, violation: Callable[[str], None], trace: Trace) -> None:
+        self._cluster = cluster
+        self._violation = violation
+        self._trace = trace
+        self.leaders: dict[int, str] = {}
+        self.committed: dict[int, tuple[int, int]] = {}
+        self._committed_end = 0
+        self._entries: dict[tuple[int, int], tuple[int, int]] = {}
+        self.events: dict[tuple[int, int], int] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._told_terms: dict[str, int] = {}
+        self._told_votes: dict[tuple[str, int], str] = {}
+        self._told_ends: dict[str, int] = {}
+        self._durable: dict[str, int] = {}
+
+    def attach(self, node: SimulatedNode) -> None:
+        """A node has recovered: look at all that it holds, then at each entry that it takes."""
+        assert node.replica is not None
+        log: Any = node.replica._log
+        self._check_persistent_state(node.name, log)
+        self._listen(node)
+        for index in range(log.first_index, log.last_index + 1):
+            self._note(node.name, log, *log.entry(index))
+        add = log.add
+
+        def noted_add(command: bytes, idx: int, term: int) -> None:
+            if idx <= self._committed_end and idx <= log.last_index:
+                known = self.committed.get(idx)
+                if known is not None and log._term_at(idx) == known[0] != term:
+                    self._violation(f"{node.name} replaces entry {idx}, committed in term {known[0]}, by one of {term}")
+            if idx <= log.last_index and idx <= self._told_ends.get(node.name, 0) and log._term_at(idx) != term:
+                # A newer leader has another entry there: what was acknowledged from here on is void, and rightly so.
+                self._told_ends[node.name] = idx - 1
+            add(command, idx, term)
+            self._note(node.name, log, command, idx, term)
+
+        log.add = noted_add
+        synchronized = log.synchronized
+
+        def noted_synchronized() -> None:
+            synchronized()
+            self._durable[node.name] = log.last_index
+
+        log.synchronized = noted_synchronized
+        self._durable[node.name] = log.last_index
+        node.replica.subscribe(lambda events: self.publish(node.name, events), 0)
+        self._seen[node.name] = _Seen(0)
+
+    def _listen(self, node: SimulatedNode) -> None:
+        """Remember the terms and votes that leave this node."""
+        transport: Any = node.replica._transport  # type: ignore[union-attr]
+        process = node.process
+        release = transport.release
+
+        def noted_release() -> None:
+            if process is not None and process.alive:
+                for each in transport._outbox:
+                    self._tell(node.name, each[0], each[-1])
+            release()
+
+        transport.release = noted_release
+
+    def _tell(self, name: str, to: str, message: dict[str, Any]) -> None:
+        term = message.get("term", 0)
+        if message["type"] in ("request_vote", "append_entries", "response_vote"):
+            self._told_terms[name] = max(term, self._told_terms.get(name, 0))
+        if message["type"] in ("request_vote", "response_vote"):
+            vote = name if message["type"] == "request_vote" else to
+            if self._told_votes.setdefault((name, term), vote) != vote:
+                self._violation(f"{name} votes for {vote} in term {term}, and had voted for another")
+
+        if message["type"] == "next_node_idx" and message["success"]:
+            self._told_ends[name] = max(message["next_node_idx"] - 1, self._told_ends.get(name, 0))
+
+    def _check_persistent_state(self, name: str, log: Any) -> None:
+        """What a node told others of its term, its vote and its entries has survived its restart."""
+        if log.last_index < self._told_ends.get(name, 0):
+            self._violation(
+                f"{name} comes back with entries to {log.last_index}, and had acknowledged {self._told_ends[name]}"
+            )
+        told = self._told_terms.get(name, 0)
+        term = max(log.getCurrentTerm(), log._term_at(log.last_index) if log.last_index >= log.first_index else 0)
+        vote = self._told_votes.get((name, term))
+        if term < told:
+            self._violation(f"{name} comes back with term {term}; others know of its term {told}")
+        elif vote is not None and vote != log.getVotedForNodeId():
+            self._violation(f"{name} comes back without its vote for {vote} in term {term}")
+
+    def _note(self, name: str, log: Any, command: bytes, index: int, term: int) -> None:
+        before = log._term_at(index - 1) if index > log.first_index else -1
+        checksum = crc32(command)
+        known = self._entries.get((index, term))
+        if known is None:
+            self._entries[index, term] = checksum, before
+        elif known[0] != checksum:
+            self._violation(f"log matching: entry {index} of term {term} at {name} is not what another node has there")
+        elif before >= 0 and known[1] >= 0 and known[1] != before:
+            self._violation(
+                f"log matching: before entry {index} of term {term}, {name} has term {before}, another {known[1]}"
+            )
+
+    def observe(self, node: SimulatedNode) -> None:
+        """Called after each callback of a node that serves."""
+        consensus: Any = node.replica._consensus  # type: ignore[union-attr]
+        seen = self._seen.get(node.name)
+        if seen is None:
+            return
+        term = consensus.raftCurrentTerm
+        log = consensus._log
+        if term != seen.term:
+            if term < seen.term:
+                self._violation(f"{node.name} went back from term {seen.term} to {term}")
+            seen.term = term
+        if consensus._SyncObj__raftState == _LEADER:
+            self._observe_leader(node.name, seen, term, log)
+        elif seen.leading:
+            self._trace(node.name, f"no longer leads term {seen.leading}")
+            seen.leading = 0
+        if log.last_index < self._told_ends.get(node.name, 0):
+            self._violation(f"{node.name} forgot entries after {log.last_index}, and had acknowledged them")
+        if node.replica._applied > self._durable[node.name]:  # type: ignore[union-attr]
+            self._violation(f"{node.name} applied entry {node.replica._applied} before it was durable there")  # type: ignore[union-attr]
+        committed = consensus.committed_index
+        if committed > seen.committed:
+            self._observe_commit(node.name, seen, committed, log)
+
+    def _observe_leader(self, name: str, seen: _Seen, term: int, log: Any) -> None:
+        last = log.last_index
+        if seen.leading != term:
+            self._trace(name, f"leads term {term}, entries to {last}")
+            other = self.leaders.setdefault(term, name)
+            if other != name:
+                self._violation(f"election safety: {name} and {other} lead term {term}")
+            self._check_completeness(name, term, log)
+            seen.leading = term
+        elif last < seen.last_index or (
+            seen.last_index >= log.first_index and log._term_at(seen.last_index) != seen.last_term
+        ):
+            self._violation(f"leader append-only: {name} lost entry {seen.last_index} in term {term}")
+        if last != seen.last_index or not seen.last_term:
+            seen.last_index = last
+            seen.last_term = log._term_at(last)
+
+    def _check_completeness(self, name: str, term: int, log: Any) -> None:
+        for index in range(max(1, log.first_index), self._committed_end + 1):
+            known = self.committed.get(index)
+            if known is None or known[0] >= term:
+                continue
+            if index > log.last_index or log._term_at(index) != known[0]:
+                self._violation(f"leader completeness: {name} leads term {term} without entry {index} of {known[0]}")
+                return
+
+    def _observe_commit(self, name: str, seen: _Seen, committed: int, log: Any) -> None:
+        for index in range(max(seen.committed + 1, log.first_index), min(committed, log.last_index) + 1):
+            command, _, term = log.entry(index)
+            entry = (term, crc32(command))
+            if self.committed.setdefault(index, entry) != entry:
+                self._violation(f"{name} took entry {index} of term {term} for committed, others one of another term")
+        if seen.leading:
+            self._check_majority(name, min(committed, log.last_index), log)
+        seen.committed = committed
+        self._committed_end = max(self._committed_end, min(committed, log.last_index))
+
+    def _check_majority(self, name: str, index: int, log: Any) -> None:
+        """What a leader takes for committed is in the logs of a majority. Nodes that are down may have it."""
+        term = log._term_at(index)
+        lacking = []
+        for node in self._cluster.nodes:
+            if node.up:
+                other: Any = node.replica._log  # type: ignore[union-attr]
+                if other.last_index < index or (other.first_index <= index and other._term_at(index) != term):
+                    lacking.append(node.name)
+        if len(lacking) * 2 >= len(self._cluster.nodes):
+            self._violation(f"{name} took entry {index} of term {term} for committed; {lacking} do not have it")
+
+    def publish(self, name: str, events: list[Event]) -> None:
+        """State machine safety, and the order of positions and timestamps."""
+        for event in events:
+            content = (event.txid, event.commit_ts, event.more, event.catalog_changes, event.locks, event.writes)
+            entry = crc32(msgspec.msgpack.encode(content))
+            if self.events.setdefault((event.position, event.part), entry) != entry:
+                self._violation(f"state machine safety: {name} published another event at position {event.position}")
