@@ -10,14 +10,19 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 import sdnotify
 
 from deploy import VERSION
 from deploy import config as configuration
+from deploy.cluster_commands import cert, cluster, member
 from journal.errors import BorealError, NodeFatal
+
+if TYPE_CHECKING:
+    from deploy.node import Node
 
 EXIT_ERROR = 1
 """Wrong settings, a port that is taken, a directory in use; for `verify`: something does not hold."""
@@ -74,22 +79,28 @@ async def _run(config: configuration.Config) -> int:
     from deploy.node import Node
 
     node = Node(config)
-    try:
-        await node.start()
-    except (BorealError, OSError) as error:
-        click.echo(f"boreal: {error}", err=True)
-        return EXIT_JOURNAL if isinstance(error, NodeFatal) else EXIT_ERROR
-    tune_garbage_collection()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    starting, asked = loop.create_task(node.start()), loop.create_task(stop.wait())
+    # A member may wait for the others; whoever asks it to stop does not.
+    await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if not starting.done():
+            starting.cancel()
+        await starting
+    except asyncio.CancelledError:
+        return 0
+    except (BorealError, OSError) as error:
+        click.echo(f"boreal: {error}", err=True)
+        return EXIT_JOURNAL if isinstance(error, NodeFatal) else EXIT_ERROR
+    finally:
+        asked.cancel()
+    tune_garbage_collection()
     notifier = sdnotify.SystemdNotifier()
     notifier.notify("READY=1")
-    click.echo(
-        f"Boreal is ready: psql -h {config.pg_host} -p {node.pg_port} -U postgres postgres"
-        f"   (HTTP on {config.http_host}:{node.http_port}, data in {config.data_directory})"
-    )
+    click.echo(_ready_line(config, node))
     watchdog = loop.create_task(_keep_watchdog(notifier))
     waits = {loop.create_task(stop.wait()), loop.create_task(node.stopped.wait())}
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -105,6 +116,15 @@ async def _run(config: configuration.Config) -> int:
         click.echo(f"boreal: while stopping: {error}", err=True)
         return EXIT_JOURNAL
     return 0
+
+
+def _ready_line(config: configuration.Config, node: Node) -> str:
+    """What a started node prints."""
+    state = "Boreal is ready" if node.has_joined else "Boreal waits for a majority of its members"
+    http = f"HTTP on {config.http_host}:{node.http_port}, data in {config.data_directory}"
+    if config.is_witness:
+        return f"{state}: witness {config.name}   ({http})"
+    return f"{state}: psql -h {config.pg_host} -p {node.pg_port} -U postgres postgres   ({http})"
 
 
 async def _keep_watchdog(notifier: sdnotify.SystemdNotifier) -> None:
@@ -146,22 +166,22 @@ def verify(data_directory: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(url: str, as_json: bool) -> None:
     """Show how a running node is. Exit status 0: it is ready; 1: it is not, or cannot be reached."""
-    import urllib.request
+    from rich.console import Console
+
+    from deploy.status import fetch_status, print_status
 
     try:
-        with urllib.request.urlopen(f"{url}/status", timeout=5) as response:
-            report = json.load(response)
+        report = fetch_status(url)
     except (OSError, ValueError) as error:
         click.echo(
             json.dumps({"ready": False, "error": str(error)}) if as_json else f"boreal: {url}: {error}", err=not as_json
         )
         sys.exit(EXIT_ERROR)
     if as_json:
-        click.echo(json.dumps(report))
+        click.echo(msgspec.json.encode(report))
     else:
-        for name, value in report.items():
-            click.echo(f"{name.replace('_', ' '):24} {value}")
-    sys.exit(0 if report["ready"] else EXIT_ERROR)
+        print_status(report, Console(highlight=False))
+    sys.exit(0 if report.ready else EXIT_ERROR)
 
 
 @main.command()
@@ -197,6 +217,11 @@ def drain(data_directory: str, seconds_max: float, as_json: bool) -> None:
     else:
         click.echo(f"boreal: {error}" if error else f"process {process} has drained and stopped", err=bool(error))
     sys.exit(EXIT_ERROR if error else 0)
+
+
+main.add_command(cert)
+main.add_command(cluster)
+main.add_command(member)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from pathlib import Path
 from journal.errors import BorealError
 
 LOCK_NAME = "lock"
+ATTEMPTS_MAX = 5
+"""Whoever asks for the `holder` has a shared lock for a moment; that is not somebody who uses the directory."""
 
 
 class DataDirectoryInUse(BorealError):
@@ -33,12 +35,16 @@ def lock(directory: Path) -> Iterator[None]:
         OSError: the directory cannot be written.
     """
     with (directory / LOCK_NAME).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataDirectoryInUse(
-                f"data directory {directory} is in use by process {holder(directory) or 'unknown'}"
-            ) from None
+        for attempt in range(ATTEMPTS_MAX):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == ATTEMPTS_MAX - 1:
+                    raise DataDirectoryInUse(
+                        f"data directory {directory} is in use by process {holder(directory) or 'unknown'}"
+                    ) from None
+                time.sleep(0.01)
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

@@ -16,12 +16,14 @@ import importlib
 import inspect
 import re
 import sys
+import types
 import typing
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
 from deploy import cli
 from deploy.config import Config
@@ -194,6 +196,11 @@ def _kind(hint: object) -> str:
         return "one of " + ", ".join(_code(value) for value in typing.get_args(hint))
     if origin is tuple:
         return "list; each " + _kind(typing.get_args(hint)[0])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_kind(each) for each in typing.get_args(hint))
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        fields = typing.get_type_hints(hint, include_extras=True)
+        return "table with " + ", ".join(f"{_code(name)} ({_kind(fields[name])})" for name in hint.__struct_fields__)
     return {str: "text", int: "integer", float: "number", bool: "boolean"}[typing.cast("type[object]", hint)]
 
 
@@ -241,11 +248,19 @@ def _parameter(definition: Definition) -> tuple[str, str, str, str]:
 # ── commands ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def all_commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """A command, and those below it, with their whole names."""
+    yield name, command
+    if isinstance(command, click.Group):
+        for part, child in sorted(command.commands.items()):
+            yield from all_commands(child, f"{name} {part}")
+
+
 def commands_page() -> str:
     """docs/reference/commands.md"""
     parts = ["# Commands\n\n`boreal`, or `python -m deploy.cli`.\n"]
-    for name, command in [("", cli.main), *sorted(cli.main.commands.items())]:
-        context = click.Context(command, info_name=f"boreal {name}".strip(), terminal_width=110, max_content_width=110)
+    for name, command in all_commands(cli.main, "boreal"):
+        context = click.Context(command, info_name=name, terminal_width=110, max_content_width=110)
         parts.append(f"## {context.info_name}\n\n```\n{command.get_help(context)}\n```\n")
     parts.append(
         "The two scripts of loadtest/ are run from a checkout: `python -m loadtest.compare --help`, "

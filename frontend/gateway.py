@@ -100,13 +100,13 @@ class Gateway:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         functions.load()
+        self.reads: StrongReads = reads or LocalReads()
         self.view = view
         self.journal = journal
         self.history = history
         self.next_transaction_id = next_transaction_id
         self.node_id = node_id
         self.transaction_bytes_max = transaction_bytes_max
-        self.reads: StrongReads = reads or LocalReads()
         self.sessions: set[Session] = set()
         self.contention = Contention(monotonic)
         self.plans: BoundedCache[Any, LiftedPlan] = BoundedCache(PLANS_MAX)

@@ -18,13 +18,12 @@ BarrierDone = Callable[[SqlError | None], None]
 
 
 class StrongReads(Protocol):
-    """How this node makes sure of recency.
+    """How this node makes sure of recency."""
 
-    Attributes:
-        waits: whether `barrier` has to be asked at this moment. HOT: read for every message.
-    """
-
-    waits: bool
+    @property
+    def waits(self) -> bool:
+        """Whether `barrier` has to be asked at this moment. HOT: read for every message."""
+        ...
 
     @property
     def path(self) -> str:

@@ -36,6 +36,7 @@ from journal.raftlog import RaftLog
 from journal.reads import ReadBarriers, ReadCallback
 from journal.recovery import adjudicator_for
 from journal.remotefeed import Cut, FeedClient, FeedServer
+from journal.report import MemberReport, ReplicaReport
 from journal.settings import ReplicaSettings as ReplicaSettings
 from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
 from journal.snapshot import Snapshot
@@ -210,7 +211,51 @@ class Participant(ABC):
         """Who belongs."""
         return self._membership.configuration
 
+    def report(self) -> ReplicaReport:
+        """How this member and, if it leads, the others are; for operators."""
+        consensus, transport, now = self._consensus, self._transport, self._environment.clock.monotonic()
+        leads = self._running and consensus.is_leader
+        members = []
+        for member in self.configuration.members:
+            is_self = member.name == self.name
+            heard = transport.acknowledged.get(member.name) if leads and not is_self else None
+            members.append(
+                MemberReport(
+                    member,
+                    connected=is_self or transport.is_connected(member.name),
+                    entries_behind=None
+                    if not leads
+                    else 0
+                    if is_self
+                    else self._log.last_index - consensus.matched_index(member.name),
+                    heard_ms_ago=None if heard is None else round((now - heard) * 1000, 1),
+                )
+            )
+        return ReplicaReport(
+            name=self.name,
+            leader=consensus.leader_name,
+            term=consensus.raftCurrentTerm,
+            is_leader=leads,
+            has_lease=self._running and consensus.has_lease,
+            lease_ms=max(0.0, round((consensus.lease_end() - now) * 1000, 1)) if leads and not self._alone else None,
+            is_voter=consensus.is_voter,
+            is_catching_up=self._catching_up,
+            last_index=self._log.last_index,
+            committed_index=consensus.committed_index,
+            applied_index=self._applied,
+            position=self.frontier.position,
+            commit_ts=self.frontier.commit_ts,
+            closed_us=self.closed_us,
+            clock_error_us=self.clock_error_us,
+            members=tuple(members),
+        )
+
     # ---- reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_current(self) -> bool:
+        """Whether a `read_barrier` would be passed at once: nothing that anybody can have been told of is missing here."""
+        return self._running and self._reads.is_passed
 
     def read_barrier(self, callback: ReadCallback) -> None:
         """Call back once this node has applied everything that anybody can have been told of before this call.
@@ -344,14 +389,18 @@ class Participant(ABC):
 
     # ---- members ----------------------------------------------------------------------------------------------------
 
+    @property
+    def change_refusal(self) -> str:
+        """Why no change can begin at this moment, or ""; at a leader it is a matter of time only."""
+        reason = self._membership.refusal() if self._running else "this node is stopping"
+        return reason or ("another change is under way" if self._change is not None else "")
+
     def change_membership(self, change: Change, member: Member, callback: Callback) -> None:
         """Add a learner, promote one that has caught up, or remove a member; at the leader only, one change at a time.
 
         `callback(verdict)`: COMMITTED when the new configuration is; NOT_LEADER, with a reason, if there is no change;
         UNKNOWN if the leadership was lost on the way."""
-        reason = self._membership.refusal() if self._running else "this node is stopping"
-        if not reason and self._change is not None:
-            reason = "another change is under way"
+        reason = self.change_refusal
         if not reason and change is Change.PROMOTE and not self._consensus.is_near(member.name):
             reason = f"{member.name} has not caught up"
         wanted = changed(self._membership.configuration, change, member, self._settings.name)

@@ -94,6 +94,11 @@ class ReadBarriers:
         """Whether anybody waits for anything here."""
         return bool(self._collecting or self._asked or self._waiting or self._questions)
 
+    @property
+    def is_passed(self) -> bool:
+        """Whether a request would be let through at once."""
+        return self._can_answer() and self._applied() >= self._target()
+
     def request(self, callback: ReadCallback) -> None:
         """See `Replica.read_barrier`."""
         if self._can_answer():

@@ -219,6 +219,11 @@ class Replica(Participant):
         self._machine.subscribe(subscriber, after)
 
     @property
+    def is_publishing(self) -> bool:
+        """Whether a large event has begun and not ended, so that `subscribe` would be refused."""
+        return self._machine.is_publishing
+
+    @property
     def entry_bytes_max(self) -> int:
         """Size of a fragment's writes."""
         return self._settings.entry_bytes_max
@@ -232,11 +237,13 @@ class Replica(Participant):
         """The last event that subscribers have been given."""
         return self._machine.frontier
 
-    def closed_us(self) -> int | None:
-        """The time (µs since the Unix epoch) up to which subscribers have been given every event there will ever be; None on a
-        replica that does not lead: others may have committed what it has not heard of."""
-        if not self.has_lease:
+    def closed_now_us(self) -> int | None:
+        """The time (µs since the Unix epoch) up to which subscribers have been given every event there will ever be, as far as
+        this node knows; None when it has stopped. A leader with a lease knows by its own clock, a follower by promises."""
+        if not self._running:
             return None
+        if not self.has_lease or (self._settings.fast_commit and not self._alone):
+            return self.closed_us
         if self._applied < self._log.last_index or self._large is not None:
             return self.frontier.commit_ts
         return self.clock.now_us()

@@ -38,6 +38,9 @@ class StateMachine:
         events: where committed events go.
         adjudicator: at the event log's position.
         load: reads a fragment from the Raft log.
+
+    Attributes:
+        is_publishing: a large event has begun and not ended.
     """
 
     def __init__(self, events: EventLog, adjudicator: Adjudicator, load: FragmentLoader) -> None:
@@ -48,7 +51,7 @@ class StateMachine:
         self._events = events
         self._subscribers: list[Subscriber] = []
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
-        self._publishing = False
+        self.is_publishing = False
 
     def apply(self, index: int, timestamp: int, proposals: list[Proposal]) -> list[Verdict]:
         """Judge a block's proposals and publish the events of those that commit."""
@@ -107,7 +110,7 @@ class StateMachine:
         if self.adjudicator.position == before or staged is None:
             self.staging.drop(proposal.txid)
             return verdict, None
-        self._publishing = True
+        self.is_publishing = True
         return verdict, self._parts(index, proposal, staged, verdict)
 
     def _parts(self, index: int, proposal: Proposal, staged: StagedTransaction, verdict: Verdict) -> Iterator[None]:
@@ -145,13 +148,13 @@ class StateMachine:
             proposal.writes,
         )
         self._events.append_part(index, last, encode_writes(proposal.writes))
-        self._publishing = False
+        self.is_publishing = False
         self._publish([last])
         self.staging.drop(proposal.txid)
 
     def take_over(self, events: list[Event]) -> None:
         """Publish events that a peer's feed has brought and the event log holds. Nothing is applied meanwhile."""
-        self._publishing = events[-1].more
+        self.is_publishing = events[-1].more
         self._publish(events)
 
     def continue_with(self, adjudicator: Adjudicator) -> None:
@@ -163,7 +166,7 @@ class StateMachine:
 
     def subscribe(self, subscriber: Subscriber, after: int | None) -> None:
         """See `Replica.subscribe`."""
-        if self._publishing:
+        if self.is_publishing:
             raise BorealError("a large event is being published; subscribe before or after it")
         if after is not None:
             for event in self._events.read(after + 1):

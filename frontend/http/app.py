@@ -1,7 +1,7 @@
 """The node's HTTP side: liveness, readiness and metrics.
 
 GET /health   200 while the process runs
-GET /ready    200 when clients are served; 503 while draining or when proposals cannot be ordered here
+GET /ready    200 when clients are served; 503 while draining or while no majority can be reached
 GET /status   the same and more as one JSON object: what `boreal status` prints
 GET /metrics  Prometheus text; `METRICS` below is the list
 
@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import logging
 import resource
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, generate_latest
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from frontend.gateway import Gateway
 
 
-class Leadership(Protocol):
-    """What readiness depends on."""
+class NodeState(Protocol):
+    """What the node tells of itself."""
 
     @property
-    def is_leader(self) -> bool: ...
+    def is_ready(self) -> bool:
+        """Whether clients are served, and what they write can be committed."""
+
+    def status(self) -> msgspec.Struct:
+        """For operators; its fields are the JSON object's."""
 
 
 class _OwnFaults(logging.Filter):
@@ -64,11 +68,13 @@ def resident_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _transactions_open(gateway: Gateway) -> int:
+def transactions_open(gateway: Gateway) -> int:
+    """Sessions inside a transaction block."""
     return sum(session.transaction_status != "I" for session in gateway.sessions)
 
 
-def _processor_seconds(gateway: Gateway) -> float:
+def processor_seconds() -> float:
+    """Processor time of this process, user and system."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
@@ -79,7 +85,7 @@ def _view_property(name: str) -> Callable[[Gateway], float]:
 
 METRICS: tuple[MetricDefinition, ...] = (
     MetricDefinition("boreal_sessions", "gauge", "Client sessions connected.", lambda gateway: len(gateway.sessions)),
-    MetricDefinition("boreal_transactions_open", "gauge", "Sessions inside a transaction block.", _transactions_open),
+    MetricDefinition("boreal_transactions_open", "gauge", "Sessions inside a transaction block.", transactions_open),
     MetricDefinition(
         "boreal_view_position",
         "counter",
@@ -120,35 +126,44 @@ METRICS: tuple[MetricDefinition, ...] = (
         _view_property("rocksdb.estimate-num-keys"),
     ),
     MetricDefinition("process_resident_memory_bytes", "gauge", "Resident memory.", lambda gateway: resident_bytes()),
-    MetricDefinition("process_cpu_seconds", "counter", "Processor time, user and system.", _processor_seconds),
+    MetricDefinition(
+        "process_cpu_seconds", "counter", "Processor time, user and system.", lambda gateway: processor_seconds()
+    ),
 )
 """Every metric of /metrics, in the order in which they are printed."""
 
+PROCESS_METRICS: dict[str, Callable[[], float]] = {
+    "process_resident_memory_bytes": resident_bytes,
+    "process_cpu_seconds": processor_seconds,
+}
+"""What a witness has, too."""
+
 
 class _Metrics(Collector):
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway | None) -> None:
         self._gateway = gateway
 
     def collect(self) -> Iterator[Metric]:
         for name, kind, text, value in METRICS:
             family = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
-            yield family(name, text, value=value(self._gateway))
+            if self._gateway is not None:
+                yield family(name, text, value=value(self._gateway))
+            elif name in PROCESS_METRICS:
+                yield family(name, text, value=PROCESS_METRICS[name]())
 
 
 class HttpServer:
     """The aiohttp application of a node.
 
     Args:
-        gateway: whose state is shown.
-        leadership: tells whether this node can order proposals.
-        version: of Boreal.
+        gateway: whose state is shown; None on a witness.
+        node: tells whether the node is ready, and how it is.
+        routes: what else is served here.
     """
 
-    def __init__(self, gateway: Gateway, leadership: Leadership, version: str) -> None:
-        self._version = version
-        self._gateway = gateway
-        self._leadership = leadership
-        self._started = time.monotonic()
+    def __init__(self, gateway: Gateway | None, node: NodeState, routes: Sequence[web.RouteDef] = ()) -> None:
+        self._node = node
+        self._routes = routes
         self._registry = CollectorRegistry()
         self._registry.register(_Metrics(gateway))
         self._runner: web.AppRunner | None = None
@@ -160,6 +175,7 @@ class HttpServer:
         application.router.add_get("/ready", self._ready)
         application.router.add_get("/status", self._status)
         application.router.add_get("/metrics", self._metrics)
+        application.router.add_routes(self._routes)
         self._runner = web.AppRunner(application, access_log=None, logger=_request_logger())
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)
@@ -174,29 +190,11 @@ class HttpServer:
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
-    @property
-    def _is_ready(self) -> bool:
-        return self._leadership.is_leader and not self._gateway.draining
-
     async def _status(self, request: web.Request) -> web.Response:
-        gateway = self._gateway
-        return web.json_response(
-            {
-                "ready": self._is_ready,
-                "draining": gateway.draining,
-                "leader": self._leadership.is_leader,
-                "node_id": gateway.node_id,
-                "version": self._version,
-                "position": gateway.view.frontier.position,
-                "sessions": len(gateway.sessions),
-                "transactions_open": _transactions_open(gateway),
-                "uptime_seconds": round(time.monotonic() - self._started, 3),
-                "resident_bytes": resident_bytes(),
-            }
-        )
+        return web.Response(body=msgspec.json.encode(self._node.status()), content_type="application/json")
 
     async def _ready(self, request: web.Request) -> web.Response:
-        ready = self._is_ready
+        ready = self._node.is_ready
         return web.json_response({"ready": ready}, status=200 if ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:

@@ -66,6 +66,26 @@ WRONG_VALUES = {
     "drain_seconds": -0.1,
     "log_level": "loud",
     "busy_poll_us": 10_001,
+    "node_name": "not a name",
+    "cluster": 7,
+    "members": [{"name": "a", "host": "127.0.0.1"}],
+    "joining": "perhaps",
+    "peer_host": 7,
+    "peer_port": -1,
+    "peer_tls": "perhaps",
+    "peer_ca_file": 7,
+    "peer_certificate_file": 7,
+    "peer_key_file": 7,
+    "heartbeat_ms": 1,
+    "election_ms": 1,
+    "leader_preferred": 7,
+    "fast_commit": "perhaps",
+    "commit_lead_ms": -1,
+    "read_path": "shortcut",
+    "clock_error_us": -2,
+    "closed_ms": -1,
+    "join_seconds": -1,
+    "faults_file": 7,
 }
 
 
@@ -76,7 +96,8 @@ def test_every_setting_has_a_wrong_value() -> None:
 @pytest.mark.parametrize("key", WRONG_VALUES)
 def test_wrong_value_in_the_file(key: str, file: Path) -> None:
     value = WRONG_VALUES[key]
-    file.write_text(f"{key} = {msgspec.json.encode(value).decode()}\n")
+    text = '[{name = "a", host = "127.0.0.1"}]' if key == "members" else msgspec.json.encode(value).decode()
+    file.write_text(f"{key} = {text}\n")
     with pytest.raises(ConfigError) as raised:
         load(file, {}, {})
     assert str(file) in str(raised.value)
@@ -86,7 +107,7 @@ def test_wrong_value_in_the_file(key: str, file: Path) -> None:
 @pytest.mark.parametrize("key", [key for key, value in WRONG_VALUES.items() if value != 7])
 def test_wrong_value_in_the_environment(key: str) -> None:
     value = WRONG_VALUES[key]
-    text = ",".join(value) if isinstance(value, list) else str(value)
+    text = "a=127.0.0.1" if key == "members" else ",".join(value) if isinstance(value, list) else str(value)
     with pytest.raises(ConfigError) as raised:
         load(None, {f"BOREAL_{key.upper()}": text}, {})
     assert f"BOREAL_{key.upper()}" in str(raised.value)
@@ -121,3 +142,76 @@ def test_settings_that_go_together() -> None:
         load(None, {}, {"tls_key_file": "key.pem"})
     with pytest.raises(ConfigError, match="roles"):
         load(None, {"BOREAL_ROLES": "storage"}, {})
+
+
+# ── members ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+THREE = "a=10.0.0.1:7433, b=10.0.0.2:7433, w=[fd00::3]:7433/witness"
+TLS = {"BOREAL_PEER_CA_FILE": "ca", "BOREAL_PEER_CERTIFICATE_FILE": "certificate", "BOREAL_PEER_KEY_FILE": "key"}
+MEMBER = {"BOREAL_MEMBERS": THREE, "BOREAL_NODE_NAME": "b", "BOREAL_NODE_ID": "2", **TLS}
+
+
+def test_a_member_of_three() -> None:
+    config = load(None, MEMBER, {})
+    assert [(each.name, each.host, each.port, each.witness) for each in config.members] == [
+        ("a", "10.0.0.1", 7433, False),
+        ("b", "10.0.0.2", 7433, False),
+        ("w", "fd00::3", 7433, True),
+    ]
+    assert config.peer_address == ("10.0.0.2", 7433)
+    assert [peer.name for peer in config.peers] == ["a", "w"]
+    assert not config.joins
+    assert not config.is_witness
+
+
+def test_members_in_a_file(file: Path) -> None:
+    member = '[[members]]\nname = "a"\nhost = "127.0.0.1"\nport = 7433\n'
+    file.write_text(f'node_name = "a"\npeer_tls = "off"\npeer_host = "127.0.0.1"\npeer_port = 1\n{member}')
+    config = load(file, {}, {})
+    assert config.peer_address == ("127.0.0.1", 1)
+    file.write_text(f'node_name = "a"\n{member}witnes = true\n')
+    with pytest.raises(ConfigError, match=r"boreal\.toml.*witnes"):
+        load(file, {}, {})
+
+
+def test_a_node_that_joins() -> None:
+    joining = {**MEMBER, "BOREAL_NODE_NAME": "c", "BOREAL_NODE_ID": "4", "BOREAL_ROLES": "storage,frontend"}
+    with pytest.raises(ConfigError, match="peer_port"):
+        load(None, joining, {})
+    config = load(None, {**joining, "BOREAL_PEER_HOST": "10.0.0.4", "BOREAL_PEER_PORT": "7433"}, {})
+    assert config.joins
+    assert config.peer_address == ("10.0.0.4", 7433)
+    assert len(config.peers) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"BOREAL_MEMBERS": "a=1.1.1.1:1, a=1.1.1.2:1"}, "a is there twice"),
+        ({"BOREAL_MEMBERS": "a=1.1.1.1:1, b=1.1.1.1:1"}, "1.1.1.1:1 is there twice"),
+        ({"BOREAL_MEMBERS": "a=1.1.1.1:1/witness"}, "only witnesses"),
+        ({"BOREAL_MEMBERS": "a:1.1.1.1"}, "BOREAL_MEMBERS"),
+        ({"BOREAL_NODE_ID": "1"}, "node_id 1: b is number 2"),
+        ({"BOREAL_NODE_NAME": "c"}, "node_id 2"),
+        ({"BOREAL_ROLES": "journal"}, "b is not a witness"),
+        ({"BOREAL_NODE_NAME": "w", "BOREAL_NODE_ID": "3"}, "w is a witness"),
+        ({"BOREAL_ROLES": "storage,frontend"}, "without journal"),
+        ({"BOREAL_PEER_KEY_FILE": ""}, "peer_key_file"),
+        ({"BOREAL_PEER_CA_FILE": ""}, "peer_ca_file"),
+        ({"BOREAL_PEER_TLS": "off"}, "10.0.0"),
+        ({"BOREAL_ELECTION_MS": "299"}, "election_ms 299"),
+        ({"BOREAL_LEADER_PREFERRED": "c"}, "leader_preferred"),
+    ],
+)
+def test_members_that_do_not_fit(changes: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(None, {**MEMBER, **changes}, {})
+    assert named in str(raised.value)
+
+
+@pytest.mark.parametrize("key", ["joining", "peer_host", "peer_port", "peer_ca_file", "peer_key_file"])
+def test_settings_of_members_without_members(key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        load(None, {f"BOREAL_{key.upper()}": "1"}, {})
+    with pytest.raises(ConfigError, match="single node"):
+        load(None, {"BOREAL_ROLES": "journal"}, {})

@@ -43,11 +43,15 @@ def test_every_setting() -> None:
 
 def test_every_command_and_option() -> None:
     page = committed("commands.md")
-    for name, command in cli.main.commands.items():
-        assert f"## boreal {name}" in page
+    for name, command in reference.all_commands(cli.main, "boreal"):
+        assert f"## {name}\n" in page
         assert command.help
         for parameter in command.params:
-            assert parameter.opts[0] in page
+            assert (
+                parameter.opts[0]
+                if parameter.param_type_name == "option"
+                else parameter.metavar or parameter.opts[0].upper()
+            ) in page
 
 
 def test_every_metric() -> None:

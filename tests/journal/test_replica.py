@@ -89,21 +89,21 @@ def test_nothing_is_committed_at_a_closed_time() -> None:
             replica.propose(put(txid, 0, b"%d" % txid, value=value), decide)
             for _ in range(txid % 4):
                 await asyncio.sleep(0)
-                closed_us = replica.closed_us()
+                closed_us = replica.closed_now_us()
                 assert closed_us is not None
                 answers.append((closed_us, len(events)))
         await decided.wait()
         assert all(verdict.committed for verdict in verdicts)
         for closed_us, count in answers:
             assert all(event.commit_ts > closed_us for event in events[count:] if not event.part)
-        idle = replica.closed_us()
+        idle = replica.closed_now_us()
         assert idle is not None
         assert idle > events[-1].commit_ts
-        later = replica.closed_us()
+        later = replica.closed_now_us()
         assert later is not None
         assert later > idle
         await replica.stop()
-        assert replica.closed_us() is None
+        assert replica.closed_now_us() is None
 
     run(work())
 

@@ -1,0 +1,54 @@
+"""What a replica tells operators of itself and of the others: a moment's picture, made when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from journal.configuration import Member
+
+
+@dataclass(frozen=True)
+class MemberReport:
+    """One member, as this replica sees it.
+
+    Attributes:
+        connected: whether this node can send to it.
+        entries_behind: entries of the leader's log that it is not known to have; None unless this node leads.
+        heard_ms_ago: age of the newest heartbeat that it has acknowledged; None unless this node leads and has heard it.
+    """
+
+    member: Member
+    connected: bool
+    entries_behind: int | None
+    heard_ms_ago: float | None
+
+
+@dataclass(frozen=True)
+class ReplicaReport:
+    """One replica.
+
+    Attributes:
+        leader: name of the leader, if known.
+        lease_ms: how long the lease still lasts; None unless this node leads others.
+        last_index, committed_index, applied_index: ends of the Raft log, of what is known to be committed, of what is applied.
+        position, commit_ts: of the last event published here.
+        closed_us: no event at or below this timestamp will be published here any more.
+        clock_error_us: how far this host's clock may be from true time; None while nobody knows.
+    """
+
+    name: str
+    leader: str | None
+    term: int
+    is_leader: bool
+    has_lease: bool
+    lease_ms: float | None
+    is_voter: bool
+    is_catching_up: bool
+    last_index: int
+    committed_index: int
+    applied_index: int
+    position: int
+    commit_ts: int
+    closed_us: int
+    clock_error_us: int | None
+    members: tuple[MemberReport, ...]
