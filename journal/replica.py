@@ -121,6 +121,7 @@ class Replica(Participant):
         self._room_waiters: deque[asyncio.Future[None]] = deque()
         self._applied = 0
         self._turn_bytes = 0
+        self._ordering_term = -1
         self._synchronizing = False
         self._synchronization_ended: asyncio.Future[None] | None = None
         self._scheduled = False
@@ -541,6 +542,8 @@ class Replica(Participant):
 
     def _next_entry(self) -> bytes | None:
         """The next Raft entry, as long as there is something waiting and the turn has room."""
+        if not self._alone and self._ordering_term != self._consensus.raftCurrentTerm:
+            self._begin_ordering(self._consensus.raftCurrentTerm)
         waiting = self._waiting
         if not waiting or self._turn_bytes >= self._settings.turn_bytes_max or self._transfer.holding:
             return None
@@ -577,6 +580,20 @@ class Replica(Participant):
         self._turn_bytes += size
         self._unordered = (proposals, callbacks, timestamp)
         return encode_block(self._settings.node, timestamp, data, [], conclusion=conclusion)
+
+    def _begin_ordering(self, term: int) -> None:
+        """First entry of a term that this node leads. What peers forwarded for an earlier term, which this node led as well, must
+        not be ordered in this one: they take the term's first entry, applied without it, as proof that it never will be."""
+        self._ordering_term = term
+        forwarded = [each for each in self._waiting if each.origin]
+        if not forwarded:
+            return
+        self._waiting = deque(each for each in self._waiting if not each.origin)
+        refused = Verdict(Outcome.NOT_LEADER, reason="sent for another term")
+        for each in forwarded:
+            self._waiting_bytes -= len(each.data)
+            if each.callback is not None:
+                self._loop.call_soon(each.callback, refused)
 
     def _has_space(self) -> bool:
         """Room for the next entry in both logs; an event may be larger than its proposal by its header and hash."""

@@ -16,6 +16,7 @@ import pytest
 from journal.event import Outcome, Proposal, Verdict, Write, encode_proposal
 from journal.forwarding import Forwarder, unpack
 from journal.messages import Forward, Refusal, SideMessage
+from journal.queued import Waiting
 from journal.settings import ReplicaSettings
 from journal.simulated import Loss
 from tests.journal.cluster import PREFIX, Cluster, put, run, three
@@ -277,3 +278,24 @@ def test_a_leader_takes_only_what_a_proposer_may_make() -> None:
         with pytest.raises(ValueError, match="."):
             unpack(txid, is_proposal, data)
     assert Refusal([1], 6, "x").txids == [1]
+
+
+def test_what_was_forwarded_for_an_earlier_term_is_not_ordered_in_a_later_one() -> None:
+    """Found by the simulation (seed 161): a leader that lost its office and won it again still had it in its queue."""
+
+    async def work(cluster: Cluster) -> None:
+        await cluster.followers()
+        leader = await cluster.leader()
+        await cluster.commit(1)
+        verdicts: list[Verdict] = []
+        proposal = put(2, 0, b"late")
+        waiting = Waiting(encode_proposal(proposal), proposal, verdicts.append, "node-9")
+        leader._waiting.append(waiting)
+        leader._waiting_bytes += len(waiting.data)
+        leader._ordering_term -= 1  # as if the queue were from the term before
+        await cluster.commit(3)
+        assert [verdict.outcome for verdict in verdicts] == [Outcome.NOT_LEADER]
+        assert leader._waiting_bytes == 0
+        assert 2 not in {event.txid for event in leader.events.read(1)}
+
+    three(work)
