@@ -143,6 +143,7 @@ CONDITIONS = {
     "57P03": "cannot_connect_now",
     "57P05": "idle_session_timeout",
     "58000": "system_error",
+    "72000": "snapshot_too_old",
     "F0000": "config_file_error",
     "F0001": "lock_file_exists",
     "XX000": "internal_error (a bug: please report it)",

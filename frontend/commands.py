@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from frontend import copying, cursors, transaction_control
+from frontend import as_of, copying, cursors, transaction_control
 from frontend.errors import SqlError, unsupported
 from frontend.session_context import postgres_now
 from frontend.sql import syntax
@@ -19,7 +19,7 @@ from frontend.sql import syntax_commands as statements
 from frontend.sql.ddl.dispatch import DDL_STATEMENTS, execute_ddl
 from frontend.sql.explain import explain_columns, explain_statement
 from frontend.sql.logical import Column
-from frontend.statements import PreparedStatement
+from frontend.statements import PlannedStatement, PreparedStatement
 from frontend.tasks import TICK, Signal
 from frontend.types import oids
 
@@ -219,7 +219,7 @@ def _set(session: Session, node: statements.Set, parameters: Sequence[Any]) -> C
     return CommandResult("SET")
 
 
-def _set_transaction(session: Session, node: statements.SetTransaction, parameters: Sequence[Any]) -> CommandResult:
+def _set_transaction(session: Session, node: statements.SetTransaction, parameters: Sequence[Any]) -> Steps:
     if node.snapshot is not None:
         raise unsupported("SET TRANSACTION SNAPSHOT")
     modes = node.modes
@@ -228,6 +228,12 @@ def _set_transaction(session: Session, node: statements.SetTransaction, paramete
         transaction_control.warn_outside_block(session, "SET TRANSACTION")
     for name, value in transaction_control.mode_settings(modes):
         session.set_parameter(prefix + name, value, local=not node.session)
+    if modes.as_of is not None and node.session:
+        raise SqlError(
+            "0A000", "AS OF is not possible in SET SESSION CHARACTERISTICS", position=modes.as_of.position or None
+        )
+    if session.in_block or session.block.implicit_several:
+        yield from transaction_control.read_in_past(session, modes)
     return CommandResult("SET")
 
 
@@ -275,20 +281,18 @@ def _prepare(session: Session, node: statements.Prepare, parameters: Sequence[An
         raise SqlError("42P05", f'prepared statement "{node.name}" already exists')
     declared = [session.gateway.resolve_type(session, type_name)[0] for type_name in node.types]
     prepared = PreparedStatement(node.name, session.current_sql, node.statement, declared, postgres_now(), True)
-    session.plan_prepared(prepared)
+    session.plan_first(prepared)
     session.prepared[node.name] = prepared
     return CommandResult("PREPARE")
 
 
 def _execute(session: Session, node: statements.Execute, parameters: Sequence[Any]) -> Steps:
     prepared = session.find_prepared(node.name)
+    if isinstance(prepared.node, syntax.AsOfQuery):
+        past, arguments = yield from _enter_past(session, prepared, prepared.node, node)
+        return (yield from _run_prepared(session, past, arguments))
     planned = session.plan_prepared(prepared)
-    if len(node.arguments) != len(prepared.parameters):
-        raise SqlError(
-            "42601",
-            f'wrong number of parameters for prepared statement "{node.name}"',
-            detail=f"Expected {len(prepared.parameters)} parameters but got {len(node.arguments)}.",
-        )
+    _check_arguments(node, len(prepared.parameters))
     values = [
         session.gateway.evaluate(session, argument, oid)
         for argument, oid in zip(node.arguments, prepared.parameters, strict=True)
@@ -296,6 +300,43 @@ def _execute(session: Session, node: statements.Execute, parameters: Sequence[An
     if planned is None:
         assert prepared.node is not None
         return (yield from run(session, prepared.node, prepared.sql, values))
+    return (yield from _run_prepared(session, planned, values))
+
+
+def _check_arguments(node: statements.Execute, count: int) -> None:
+    if len(node.arguments) != count:
+        raise SqlError(
+            "42601",
+            f'wrong number of parameters for prepared statement "{node.name}"',
+            detail=f"Expected {count} parameters but got {len(node.arguments)}.",
+        )
+
+
+def _enter_past(
+    session: Session, prepared: PreparedStatement, query: syntax.AsOfQuery, node: statements.Execute
+) -> Generator[Signal, None, tuple[PlannedStatement, list[Any]]]:
+    """The plan and the parameters of a query AS OF, whose arguments say where in the past they have a meaning."""
+    gateway = session.gateway
+    types = as_of.parameter_types(session, query.as_of, prepared.parameters or prepared.declared)
+    given = {
+        number: gateway.evaluate_before(session, node.arguments[number - 1], oid)
+        for number, oid in types.items()
+        if number <= len(node.arguments)
+    }
+    if len(given) < len(types):
+        _check_arguments(node, max(types))
+    yield from as_of.begin(session, query.as_of, given, types)
+    planned = session.plan_prepared(prepared)
+    assert planned is not None
+    _check_arguments(node, len(planned.parameters))
+    values = [
+        gateway.evaluate_before(session, argument, oid)
+        for argument, oid in zip(node.arguments, planned.parameters, strict=True)
+    ]
+    return planned, values
+
+
+def _run_prepared(session: Session, planned: PlannedStatement, values: Sequence[Any]) -> Steps:
     transaction = session.ensure_transaction()
     session.check_writable(planned, transaction)
     transaction.depend(planned.relations)
@@ -397,7 +438,7 @@ def _checkpoint(session: Session, node: statements.Checkpoint, parameters: Seque
 
 _HANDLERS: dict[type[syntax.Statement], Callable[[Session, Any, Sequence[Any]], Steps]] = {
     statements.Set: _plain(_set),
-    statements.SetTransaction: _plain(_set_transaction),
+    statements.SetTransaction: _set_transaction,
     statements.SetConstraints: _plain(_set_constraints),
     statements.Reset: _plain(_reset),
     statements.Show: _plain(_show),

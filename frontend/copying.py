@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from frontend import as_of
 from frontend.errors import SqlError, unsupported
 from frontend.settings import parse_boolean
 from frontend.sql import syntax
@@ -422,7 +423,11 @@ def _query(session: Session, node: statements.Copy) -> syntax.Statement:
 
 
 def _copy_out(session: Session, node: statements.Copy) -> Generator[Signal, None, int]:
-    planned = session.gateway.plan_node(session, _query(session, node))
+    query = _query(session, node)
+    if isinstance(query, syntax.AsOfQuery):
+        yield from as_of.begin(session, query.as_of)
+        query = query.query
+    planned = session.gateway.plan_node(session, query)
     columns = planned.columns
     if not columns:
         raise SqlError("0A000", "COPY query must have a RETURNING clause")

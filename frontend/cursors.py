@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from frontend import as_of
 from frontend.errors import SqlError
 from frontend.portal import KEPT_ROWS_MAX, Portal, Rows
 from frontend.session_context import postgres_now
+from frontend.sql import syntax
 from frontend.sql import syntax_commands as statements
 
 if TYPE_CHECKING:
@@ -38,7 +40,11 @@ def declare(
         raise SqlError("25P01", "DECLARE CURSOR can only be used in transaction blocks")
     if node.name in session.portals:
         raise SqlError("42P03", f'cursor "{node.name}" already exists')
-    planned = session.gateway.plan_node(session, node.query)
+    query = node.query
+    if isinstance(query, syntax.AsOfQuery):
+        yield from as_of.begin(session, query.as_of)
+        query = query.query
+    planned = session.gateway.plan_node(session, query)
     if planned.writes and node.hold:
         raise SqlError(
             "0A000",

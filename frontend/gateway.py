@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from frontend import functions
+from frontend import as_of, functions
 from frontend.contention import Contention
 from frontend.errors import SqlError
 from frontend.reads import LocalReads, StrongReads
@@ -47,17 +47,6 @@ LARGE_TRANSACTION_BYTES = 512 << 10
 FRAGMENT_BYTES = 512 << 10
 
 
-def _nodes(node: object) -> Iterator[object]:
-    """A syntax tree's nodes, from left to right."""
-    if isinstance(node, list | tuple):
-        for item in node:
-            yield from _nodes(item)
-    elif isinstance(node, syntax.Node):
-        yield node
-        for name in node.__struct_fields__:
-            yield from _nodes(getattr(node, name))
-
-
 class Journal(Protocol):
     """What the gateway needs of `journal.replica.Replica`."""
 
@@ -70,12 +59,27 @@ class Journal(Protocol):
         """The same for a transaction that does not fit one block."""
 
 
+class History(Protocol):
+    """What reads in the past need to know of the journal."""
+
+    def commit_ts(self, position: int) -> int | None:
+        """The commit timestamp (µs since the Unix epoch) of the event at a position; None where the journal no longer retains it.
+
+        Args:
+            position: from 1 to the view's frontier.
+        """
+
+    def closed_us(self) -> int | None:
+        """The time up to which no event can be added to the view any more; None where this node cannot tell."""
+
+
 class Gateway:
     """Shared state of a node's sessions.
 
     Args:
         view: the view that sessions read.
         journal: where COMMIT submits.
+        history: for AS OF.
         next_transaction_id: unique ids, 63 bits.
         node_id: number of the node, part of row ids.
         transaction_bytes_max: post-images of one transaction (54000 above).
@@ -87,6 +91,7 @@ class Gateway:
         self,
         view: View,
         journal: Journal,
+        history: History,
         next_transaction_id: Callable[[], int],
         *,
         node_id: int = 1,
@@ -98,6 +103,7 @@ class Gateway:
         self.reads: StrongReads = reads or LocalReads()
         self.view = view
         self.journal = journal
+        self.history = history
         self.next_transaction_id = next_transaction_id
         self.node_id = node_id
         self.transaction_bytes_max = transaction_bytes_max
@@ -192,7 +198,7 @@ class Gateway:
         statement = parse(text)[0].statement
         planned = self._plan(session, statement, (), lifted=False)
         if planned.parameters:
-            first = next(node for node in _nodes(statement) if isinstance(node, syntax.Parameter))
+            first = next(node for node in syntax.nodes(statement) if isinstance(node, syntax.Parameter))
             raise SqlError("42P02", f"there is no parameter ${first.number}", position=first.position or None)
         return planned
 
@@ -259,13 +265,24 @@ class Gateway:
 
     def evaluate(self, session: Session, expression: syntax.Expression, type_oid: int) -> Any:
         """The value of an expression without columns, cast to a type: an argument of EXECUTE."""
-        cast = syntax.Cast(operand=expression, type=syntax.TypeName(names=["pg_catalog", type_by_oid(type_oid).name]))
-        planned = self.plan_node(session, syntax.Select(targets=[syntax.Target(expression=cast)]))
-        rows = planned.compiled.run_inline(session.new_state(()))
+        rows = self._plan_cast(session, expression, type_oid).compiled.run_inline(session.new_state(()))
         return rows[0][0]
 
+    def evaluate_before(self, session: Session, expression: syntax.Expression, type_oid: int) -> Any:
+        """The same without beginning the session's transaction: what says at which moment that is to read."""
+        rows = self._plan_cast(session, expression, type_oid).compiled.run_inline(as_of.reading_now(session, ()))
+        return rows[0][0]
+
+    def _plan_cast(self, session: Session, expression: syntax.Expression, type_oid: int) -> PlannedStatement:
+        cast = syntax.Cast(operand=expression, type=syntax.TypeName(names=["pg_catalog", type_by_oid(type_oid).name]))
+        return self.plan_node(session, syntax.Select(targets=[syntax.Target(expression=cast)]))
+
     def oldest_snapshot(self) -> int:
-        """The oldest snapshot that a session still reads at; garbage collection stays behind it."""
+        """The oldest snapshot that a session still reads at; garbage collection stays behind it.
+
+        Whatever runs in slices has its transaction in `Session.transaction` from its first slice to its last, a single
+        statement as well as a block; what runs inline is over before anybody can ask.
+        """
         oldest = self.view.snapshot
         for session in self.sessions:
             if session.transaction is not None and session.transaction.snapshot < oldest:

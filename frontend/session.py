@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from frontend import commands, transaction_control
+from frontend import as_of, commands, transaction_control
 from frontend.copying import CopyInput
 from frontend.errors import SqlError
 from frontend.portal import Portal
@@ -30,9 +30,10 @@ from frontend.session_extended import ExtendedQuery
 from frontend.session_information import SessionInformation
 from frontend.session_state import command_complete
 from frontend.settings import Settings
-from frontend.sql import syntax_commands
+from frontend.sql import syntax, syntax_commands
 from frontend.sql.ddl.draft import CatalogDraft
 from frontend.sql.fingerprint import fingerprint
+from frontend.sql.parser import Parsed
 from frontend.statements import (
     PLANNABLE,
     LiftedPlan,
@@ -46,7 +47,6 @@ from frontend.wire import messages
 
 if TYPE_CHECKING:
     from frontend.gateway import Gateway
-    from frontend.sql.parser import Parsed
     from frontend.wire.session_contract import Connection, TransactionStatus
     from journal.event import Verdict
 
@@ -202,6 +202,10 @@ class Session(ExtendedQuery):
 
         `whole` is the message's text where it holds nothing else: what `query` looks plans up by."""
         node, text = parsed.statement, parsed.source
+        if isinstance(node, syntax.AsOfQuery):
+            yield from as_of.begin(self, node.as_of)
+            parsed, whole = Parsed(node.query, node.source, parsed.position), None
+            node = node.query
         if isinstance(node, PLANNABLE):
             planned, parameters = self.gateway.plan_text(self, parsed, whole)
             return (yield from self._stream(planned, parameters))

@@ -197,6 +197,7 @@ class SessionContext:
     # ── sequences ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def next_sequence_value(self, sequence_oid: int) -> int:
+        self._refuse_read_only("nextval()")
         return self.session.sequences.next_value(sequence_oid, self.catalog)
 
     def current_sequence_value(self, sequence_oid: int) -> int:
@@ -206,7 +207,13 @@ class SessionContext:
         return self.session.sequences.last_value(self.catalog)
 
     def set_sequence_value(self, sequence_oid: int, value: int, is_called: bool) -> int:
+        self._refuse_read_only("setval()")
         return self.session.sequences.set_value(sequence_oid, value, is_called, self.catalog)
+
+    def _refuse_read_only(self, what: str) -> None:
+        transaction = self.session.transaction
+        if transaction is not None and transaction.read_only:
+            raise SqlError("25006", f"cannot execute {what} in a read-only transaction")
 
     # ── messages ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from struct import error as StructError
 from typing import TYPE_CHECKING, Any, cast
 
-from frontend import commands, transaction_control
+from frontend import as_of, commands, transaction_control
 from frontend.errors import SqlError
 from frontend.portal import Portal
 from frontend.segment import PARAMETERS_MAX, PreparedSegment, bind_reader
@@ -102,9 +102,20 @@ class ExtendedQuery(InlineStatements):
         statement = PreparedStatement(name, sql, node, parameter_types, 0 if not name else postgres_now(), from_sql)
         if node is not None:
             self._refuse_when_failed(node)
-        self.plan_prepared(statement)
+        self.plan_first(statement)
         self.prepared[name] = statement
         return statement
+
+    def plan_first(self, statement: PreparedStatement) -> None:
+        """Parse and PREPARE: the first plan. With a parameter in AS OF only Bind tells which schema counts, so that a name that is
+        unknown today is no error yet."""
+        node = statement.node
+        try:
+            self.plan_prepared(statement)
+        except SqlError as error:
+            undefined = error.sqlstate[:2] in ("42", "3F")
+            if not undefined or not isinstance(node, syntax.AsOfQuery) or not as_of.parameter_numbers(node.as_of):
+                raise
 
     def plan_prepared(self, statement: PreparedStatement) -> PlannedStatement | None:
         """The statement's plan, made anew if the catalog or the search path has changed; None for commands."""
@@ -112,6 +123,8 @@ class ExtendedQuery(InlineStatements):
         if statement.validity == scope:
             return statement.planned
         node = statement.node
+        if isinstance(node, syntax.AsOfQuery):
+            return self._plan_past(statement, node)
         if isinstance(node, PLANNABLE):
             before = statement.planned
             planned = self.gateway.plan(
@@ -127,6 +140,30 @@ class ExtendedQuery(InlineStatements):
             statement.parameters = statement.declared
         statement.validity = scope
         return statement.planned
+
+    def _plan_past(self, statement: PreparedStatement, node: syntax.AsOfQuery) -> PlannedStatement:
+        """The plan of a query AS OF: by the schema that the transaction reads, or before it has begun by what `trying` finds.
+
+        Its columns may be others each time, but not other than Describe has told.
+        """
+        session = cast("Session", self)
+        types = list(statement.parameters or statement.declared)
+        for number, oid in as_of.parameter_types(session, node.as_of, types).items():
+            types.extend([0] * (number - len(types)))
+            types[number - 1] = oid
+        with as_of.trying(session, node.as_of):
+            planned = self.gateway.plan(session, node.query, statement.sql, types)
+            validity = self.scope()
+        if statement.told is not None and statement.told != [(c.type, c.name) for c in planned.columns]:
+            raise SqlError(
+                "0A000",
+                "cached plan must not change result type",
+                detail="At the moment that AS OF names, the columns are others than Describe has told.",
+            )
+        statement.planned = planned
+        statement.parameters = planned.parameters
+        statement.validity = validity
+        return planned
 
     def find_prepared(self, name: str) -> PreparedStatement:
         """26000 where there is none."""
@@ -154,17 +191,56 @@ class ExtendedQuery(InlineStatements):
             raise in_failed_transaction()
         if portal and portal in self.portals:
             raise SqlError("42P03", f'cursor "{portal}" already exists')
+        if isinstance(prepared.node, syntax.AsOfQuery):
+            self.context.begin_statement(self.transaction_status != "I" or self.transaction is not None)
+            self.tasks.start(
+                self._bind_past(prepared, prepared.node, portal, parameter_formats, parameters, result_formats)
+            )
+        else:
+            self._open_portal(prepared, portal, parameter_formats, parameters, result_formats)
+
+    def _bind_past(
+        self,
+        prepared: PreparedStatement,
+        node: syntax.AsOfQuery,
+        portal: str,
+        formats: Sequence[int],
+        raw: list[bytes | None],
+        result_formats: Sequence[int],
+    ) -> Generator[Signal, None, None]:
+        """Bind of a query AS OF: it may have to wait, and what its parameters are depends on the schema of that time."""
+        session = cast("Session", self)
+        types = as_of.parameter_types(session, node.as_of, prepared.parameters or prepared.declared)
+        if types and len(raw) < max(types):
+            raise _wrong_count(prepared, len(raw), max(types))
+        expanded = expand_formats(formats, len(raw), "parameter")
+        values: dict[int, Any] = {}
+        for number, oid in types.items():
+            data = raw[number - 1]
+            (decode,) = parameter_decoders((oid,), (expanded[number - 1],), self.context)
+            try:
+                values[number] = None if data is None else decode(data)
+            except SqlError as error:
+                error.context = _parameter_context(error, portal, number, bool(expanded[number - 1]))
+                raise
+        yield from as_of.begin(session, node.as_of, values, types)
+        self._open_portal(prepared, portal, formats, raw, result_formats)
+
+    def _open_portal(
+        self,
+        prepared: PreparedStatement,
+        portal: str,
+        parameter_formats: Sequence[int],
+        parameters: list[bytes | None],
+        result_formats: Sequence[int],
+    ) -> None:
         planned = self.plan_prepared(prepared)
         columns: Sequence[Column] = (
             planned.columns if planned is not None else commands.columns_of(cast("Session", self), prepared.node)
         )
         count = len(prepared.parameters)
         if len(parameters) != count:
-            name = f'"{statement}"'
-            raise SqlError(
-                "08P01",
-                f"bind message supplies {len(parameters)} parameters, but prepared statement {name} requires {count}",
-            )
+            raise _wrong_count(prepared, len(parameters), count)
         values: Sequence[Any] = self._decode(prepared, parameter_formats, parameters, portal) if count else ()
         formats = expand_formats(result_formats, len(columns), "result") if columns else ()
         if len(self.portals) >= PORTALS_MAX:
@@ -252,7 +328,7 @@ class ExtendedQuery(InlineStatements):
             return None
         bind = messages.parse_bind(body)
         prepared = self.prepared.get(bind.statement)
-        if prepared is None:
+        if prepared is None or isinstance(prepared.node, syntax.AsOfQuery):
             return None
         segment = PreparedSegment(prepared, len(head))
         planned = prepared.planned
@@ -331,6 +407,10 @@ class ExtendedQuery(InlineStatements):
         """Describe a prepared statement."""
         self._release_held()
         statement = self.find_prepared(name)
+        if isinstance(statement.node, syntax.AsOfQuery):
+            planned = self.plan_prepared(statement)
+            assert planned is not None
+            statement.told = [(column.type, column.name) for column in planned.columns]
         # Parameters never change: PostgreSQL tells them even when the plan turns out to be stale.
         self.connection.send(messages.parameter_description(statement.parameters))
         planned = self.plan_prepared(statement)
@@ -563,10 +643,21 @@ def _in_bind(
     if error.sqlstate == "22P03" and error.message == "incorrect binary data format":
         error.message += f" in bind parameter {number}"
     binary = bool(formats) and formats[0 if len(formats) == 1 else number - 1] == 1
+    error.context = _parameter_context(error, portal, number, binary)
+    return error
+
+
+def _parameter_context(error: SqlError, portal: str, number: int, binary: bool) -> str:
     where = f'portal "{portal}"' if portal else "unnamed portal"
     shown = "" if binary or error.sqlstate == "22021" else " = '...'"  # what cannot be decoded has no text
-    error.context = f"{where} parameter ${number}{shown}"
-    return error
+    return f"{where} parameter ${number}{shown}"
+
+
+def _wrong_count(prepared: PreparedStatement, supplied: int, required: int) -> SqlError:
+    return SqlError(
+        "08P01",
+        f'bind message supplies {supplied} parameters, but prepared statement "{prepared.name}" requires {required}',
+    )
 
 
 def _counted(tag: str, count: int) -> str:

@@ -153,6 +153,13 @@ class SessionState:
             self._move_snapshot(transaction)
         return transaction
 
+    def enter_past(self, snapshot: int) -> None:
+        """Begin a transaction that reads at `snapshot` (commit timestamp, µs), at or after the view's horizon."""
+        self._catalog = self._view.catalog_at(snapshot)
+        self.transaction = Transaction(
+            self._view.store, snapshot, self.gateway.next_transaction_id, read_only=True, bytes_max=0
+        )
+
     def _move_snapshot(self, transaction: Transaction) -> None:
         view = self._view
         if self.draft is not None or view.catalog is not self._catalog or (self.portals and self.portals_open):

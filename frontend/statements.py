@@ -144,10 +144,12 @@ class PreparedStatement:
         parameters: parameter types as resolved.
         planned: the plan, for queries and data modification; valid for `validity`.
         from_sql: made by PREPARE.
+        told: of a query AS OF: types and names of the columns that Describe has told, None where it was not asked.
     """
 
     __slots__ = (
-        "declared", "encoders", "from_sql", "name", "node", "parameters", "planned", "prepared_us", "sql", "validity",
+        "declared", "encoders", "from_sql", "name", "node", "parameters", "planned", "prepared_us", "sql", "told",
+        "validity",
     )  # fmt: skip
 
     def __init__(
@@ -169,6 +171,7 @@ class PreparedStatement:
         self.prepared_us = prepared_us
         self.from_sql = from_sql
         self.encoders: dict[Hashable, Any] = {}
+        self.told: list[tuple[int, str]] | None = None
 
 
 class LiftedPlan:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from frontend import as_of
 from frontend.errors import SqlError, unsupported
 from frontend.sql import syntax
 from frontend.sql import syntax_commands as commands_syntax
@@ -40,10 +41,11 @@ class Block:
         implicit_several: one of several statements of a Query message, outside of BEGIN.
         ended: a COMMIT or ROLLBACK has just ended the block.
         committing: a COMMIT is under way; if it fails the block is over.
+        as_of: the snapshot that AS OF has fixed, None where it has not.
     """
 
     __slots__ = (
-        "committing", "constraints_deferred", "deferred", "ended", "implicit_several", "marks", "movable", "read_only",
+        "as_of", "committing", "constraints_deferred", "deferred", "ended", "implicit_several", "marks", "movable", "read_only",
         "serializable", "used",
     )  # fmt: skip
 
@@ -56,6 +58,7 @@ class Block:
         self.implicit_several = False
         self.ended = False
         self.committing = False
+        self.as_of: int | None = None
 
 
 MODES = ("transaction_isolation", "transaction_read_only", "transaction_deferrable")
@@ -109,6 +112,8 @@ def run_hot(session: Session, node: commands_syntax.Transaction, prefix: bytes =
     if kind in ("begin", "start"):
         if session.transaction_status != "I" or session.transaction is not None:
             return False
+        if node.modes is not None and node.modes.as_of is not None:
+            return False
         begin(session, node.modes)
         session.connection.send(prefix + (_BEGIN_TAG if kind == "begin" else _START_TAG))
         session.watch_idle()
@@ -149,6 +154,15 @@ def _apply_modes(session: Session, modes: commands_syntax.TransactionModes) -> N
     for name, value in mode_settings(modes):
         if session.settings.get(name) != value:
             session.set_parameter(name, value)
+
+
+def read_in_past(session: Session, modes: commands_syntax.TransactionModes | None) -> Generator[Signal, None, None]:
+    """What AS OF in BEGIN and SET TRANSACTION does: the whole block reads at that moment, and READ ONLY."""
+    if modes is None or modes.as_of is None:
+        return
+    if modes.read_only is False:
+        raise SqlError("0A000", "a transaction AS OF cannot be READ WRITE", position=modes.as_of.position or None)
+    yield from as_of.begin(session, modes.as_of)
 
 
 def mode_settings(modes: commands_syntax.TransactionModes) -> list[tuple[str, str]]:
@@ -202,7 +216,7 @@ def run(session: Session, node: commands_syntax.Transaction) -> Generator[Signal
     """Any transaction statement; returns the command tag."""
     kind = node.kind
     if kind in ("begin", "start"):
-        return _begin_again(session, node)
+        return (yield from _begin_again(session, node))
     if kind == "commit":
         return (yield from _commit(session, node))
     if kind == "rollback":
@@ -221,13 +235,18 @@ def run(session: Session, node: commands_syntax.Transaction) -> Generator[Signal
     return "ROLLBACK"
 
 
-def _begin_again(session: Session, node: commands_syntax.Transaction) -> str:
+def _begin_again(session: Session, node: commands_syntax.Transaction) -> Generator[Signal, None, str]:
     tag = "BEGIN" if node.kind == "begin" else "START TRANSACTION"
     if session.in_block:
         session.send_notice(SqlError("25001", "there is already a transaction in progress", severity="WARNING"))
     else:
         # After other statements of one Query message they become part of the block.
         begin(session, node.modes)
+        try:
+            yield from read_in_past(session, node.modes)
+        except SqlError:
+            session.rollback()  # the block has not begun
+            raise
         if session.transaction is not None:
             session.transaction.movable = False
     return tag

@@ -237,6 +237,17 @@ class Replica(Participant):
         """The last event that subscribers have been given."""
         return self._machine.frontier
 
+    def closed_now_us(self) -> int | None:
+        """The time (µs since the Unix epoch) up to which subscribers have been given every event there will ever be, as far as
+        this node knows; None when it has stopped. A leader with a lease knows by its own clock, a follower by promises."""
+        if not self._running:
+            return None
+        if not self.has_lease or (self._settings.fast_commit and not self._alone):
+            return self.closed_us
+        if self._applied < self._log.last_index or self._large is not None:
+            return self.frontier.commit_ts
+        return self.clock.now_us()
+
     @property
     def events(self) -> EventLog:
         """The event log, for reading."""

@@ -16,6 +16,10 @@ part) → the keys. `collect` walks the queue in order; for a key superseded at 
 older than the retention, and the version at ts too if it is a tombstone. Storage that no table owns any more (DROP,
 TRUNCATE, rewrite) is queued the same way (index 2) and removed as a range.
 
+**Horizon.** What `collect` removes it first announces: `horizon` is the newest commit timestamp up to which versions may be
+missing, stored (index 3) before anything of them goes, so that it is true after a crash as well. A snapshot at or after it reads
+exactly what was committed then; whoever reads at an older one of its own choice (AS OF) must refuse.
+
 HOT PATH: applying an event of one row costs about 5 µs, most of it RocksDB's write. Guarded by
 tests/storage/bench_storage.py.
 """
@@ -42,6 +46,7 @@ from storage.catalog import (
     bootstrap_catalog,
     decode_object,
 )
+from storage.history import PastCatalogs
 from storage.mvcc import SENTINEL, DamagedView, VersionedStore, damage, inverted, timestamp_of
 
 FORMAT = "boreal view 1"
@@ -56,6 +61,7 @@ _SUPERSEDING = tuple(
 META_KEY = keys.prefix(0, 0)
 QUEUE_PREFIX = keys.prefix(0, 1)
 DROPPED_PREFIX = keys.prefix(0, 2)
+HORIZON_KEY = keys.prefix(0, 3)
 CATALOG_PREFIX = keys.prefix(CATALOG_STORAGE_ID, 0)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -100,6 +106,9 @@ class View:
         cache_bytes: block cache.
         write_buffer_bytes: size of a memtable.
 
+    Attributes:
+        horizon: commit timestamp (µs); snapshots before it may find versions removed (see the module's text).
+
     Raises:
         CorruptData: the directory holds something else, another format, or RocksDB finds it damaged.
     """
@@ -123,12 +132,14 @@ class View:
             if self.frontier.format != FORMAT:
                 raise CorruptData(f"view {path} has format {self.frontier.format!r}, known is {FORMAT!r}")
             self._put_sentinel()
+            self.horizon = self._load_horizon()
             self.catalog = self.load_catalog(self.frontier.commit_ts)
         except Exception as error:  # damage comes as a plain Exception from RocksDB's get
             self.database.close()
             raise CorruptData(f"view {path}: {error}") from error
         self.snapshot = self.frontier.commit_ts
         self.store = VersionedStore(self.database, self.snapshot)
+        self._past_catalogs = PastCatalogs()
 
     @classmethod
     def discard(cls, path: Path) -> None:
@@ -141,6 +152,20 @@ class View:
             batch = WriteBatch(raw_mode=True)
             batch.put(SENTINEL, b"end")
             self._write(batch)
+
+    def _load_horizon(self) -> int:
+        """The stored horizon. A view that has none was made before there was one: nothing is known of what it still holds, so
+        that its past begins now."""
+        stored = self.database.get(HORIZON_KEY)
+        if stored is not None:
+            return int(_U64.unpack(stored)[0])
+        self._store_horizon(self.frontier.commit_ts)
+        return self.frontier.commit_ts
+
+    def _store_horizon(self, horizon: int) -> None:
+        batch = WriteBatch(raw_mode=True)
+        batch.put(HORIZON_KEY, _U64.pack(horizon))
+        self._write(batch)
 
     # ── consuming ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,6 +261,36 @@ class View:
             raise damage(self.database, last or CATALOG_PREFIX)
         return catalog.replace(found, version)
 
+    def catalog_at(self, snapshot: int) -> Catalog:
+        """The schema as it was at `snapshot`, from memory where it was asked for lately. Its version tells it from every other
+        schema that a snapshot at or after the horizon can see.
+
+        Args:
+            snapshot: at or after the horizon, at most the frontier's.
+        """
+        if snapshot >= self.catalog.version:
+            return self.catalog
+        found = self._past_catalogs.find(snapshot)
+        if found is None:
+            found = self.load_catalog(snapshot)
+            if found.version < self.horizon:
+                # Tombstones of what was dropped since may be gone, and with them the true version. Up to the horizon nothing
+                # else can be read, so that this one is as good.
+                found = found.replace({}, self.horizon)
+            self._past_catalogs.put(found, snapshot, self._next_catalog_change(snapshot))
+        return found
+
+    def _next_catalog_change(self, snapshot: int) -> int:
+        """The commit timestamp of the first change of the schema after `snapshot`, which there is."""
+        change = self.catalog.version
+        high = keys.successor(CATALOG_PREFIX)
+        for stored, _ in self.database.items(from_key=CATALOG_PREFIX):
+            if stored >= high:
+                return change
+            if snapshot < (commit_ts := timestamp_of(stored)) < change:
+                change = commit_ts
+        raise damage(self.database, CATALOG_PREFIX)
+
     # ── garbage ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def collect(self, horizon: int, keys_max: int = 1000) -> int:
@@ -246,6 +301,7 @@ class View:
         """
         batch = WriteBatch(raw_mode=True)
         done = 0
+        removed_through = 0
         high = QUEUE_PREFIX + _U64.pack(max(0, horizon))
         for stored, value in self.database.items(from_key=QUEUE_PREFIX):
             if stored >= high or done >= keys_max:
@@ -255,19 +311,27 @@ class View:
                 done += 1
                 self._collect_key(key, superseded_at, batch)
             batch.delete(stored)
+            removed_through = superseded_at
         else:
             raise damage(self.database, QUEUE_PREFIX)
+        dropped: list[int] = []
         high = DROPPED_PREFIX + _U64.pack(max(0, horizon))
         for stored, value in self.database.items(from_key=DROPPED_PREFIX):
             if stored >= high:
                 break
-            storage_id = struct.unpack(">I", value)[0]
-            self.database.delete_range(keys.prefix(storage_id, 0), keys.prefix(storage_id + 1, 0))
+            dropped.append(struct.unpack(">I", value)[0])
             batch.delete(stored)
+            removed_through = max(removed_through, _U64.unpack_from(stored, keys.PREFIX_LENGTH)[0])
             done += 1
         else:
             raise damage(self.database, DROPPED_PREFIX)
         if done:
+            if removed_through > self.horizon:
+                # Before anything is removed, in memory and (writes are kept in order) on disk.
+                self.horizon = removed_through
+                self._store_horizon(removed_through)
+            for storage_id in dropped:
+                self.database.delete_range(keys.prefix(storage_id, 0), keys.prefix(storage_id + 1, 0))
             self._write(batch)
             self.store.release()
         return done

@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from frontend.errors import SqlError, unsupported
-from frontend.sql import logical, walk
+from frontend.sql import logical, syntax, walk
 from frontend.sql.compiler.plan import CompiledPlan, compile_plan
 from frontend.sql.physical import AccessPath, HashJoin, NestedLoop
 from frontend.sql.planner import Planner
@@ -77,13 +77,18 @@ def explain_statement(
     session: Session, node: syntax_commands.Explain, parameters: Sequence[Any]
 ) -> Generator[Signal, None, list[tuple[Any, ...]]]:
     """Plan, and with ANALYZE run, the statement; the rows of EXPLAIN."""
+    from frontend import as_of
     from frontend.statements import PLANNABLE
 
     options = Options(node)
-    if not isinstance(node.statement, PLANNABLE):
+    statement = node.statement
+    if isinstance(statement, syntax.AsOfQuery):
+        yield from as_of.begin(session, statement.as_of)
+        statement = statement.query
+    if not isinstance(statement, PLANNABLE):
         raise unsupported("EXPLAIN of this statement")
     started = perf_counter()
-    planned = session.gateway.plan_node(session, node.statement)
+    planned = session.gateway.plan_node(session, statement)
     planning = perf_counter() - started
     compiled = planned.compiled
     state: ExecutionState | None = None

@@ -57,8 +57,8 @@ class Parser(CommandParser):
 
 
 STATEMENTS: dict[str, Callable[[Parser], Statement]] = {
-    **dict.fromkeys(("select", "values", "with", "table", "(", "insert", "update", "delete"), Parser.row_statement),
-    "merge": Parser.row_statement,
+    **dict.fromkeys(("select", "values", "with", "table", "(", "insert", "update", "delete"), Parser.reading_statement),
+    "merge": Parser.reading_statement,
     "truncate": Parser.truncate,
     "create": Parser.create,
     "alter": Parser.alter,
@@ -128,6 +128,8 @@ def _one(parser: Parser) -> Parsed:
         statement = parser.statement()
         if parser.type not in (";", "EOF"):
             raise parser.error()
+        for first in parser.as_of_clauses:  # of a query in a statement that does not read in the past
+            raise parser.as_of_misplaced(first)
     except RecursionError:
         raise SqlError(
             "54001",

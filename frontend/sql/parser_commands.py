@@ -246,7 +246,7 @@ class CommandParser(RoleParser):
                 types.append(self.type_name())
             self.expect(")")
         self.expect("as")
-        return commands.Prepare(name, types, self.row_statement(), position=position)
+        return commands.Prepare(name, types, self.reading_statement(), position=position)
 
     def execute(self) -> commands.Execute:
         position = self.position
@@ -290,7 +290,8 @@ class CommandParser(RoleParser):
             self.advance()
             self.expect("hold")
         self.expect("for")
-        result.query = self.query()
+        start = self.index
+        result.query = self.whole_query(self.query(), start)
         return result
 
     def fetch(self) -> commands.Fetch:
@@ -369,7 +370,7 @@ class CommandParser(RoleParser):
             return self.refresh()
         if kind == "execute":
             return self.execute()
-        return self.row_statement()
+        return self.reading_statement()
 
     def utility_options(self) -> list[Option]:
         """utility_option_list: ( name [value], … )."""
@@ -413,7 +414,7 @@ class CommandParser(RoleParser):
         binary_position = self.position
         if self.type == "(":
             self.advance()
-            result.query = self.row_statement()
+            result.query = self.reading_statement()
             self.expect(")", "to")
         else:
             if binary:

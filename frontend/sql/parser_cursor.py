@@ -17,6 +17,7 @@ from typing import NoReturn
 from frontend.errors import SqlError, syntax_error
 from frontend.sql.dialect import BARE_LABELS, KEYWORDS, Tokens
 from frontend.sql.syntax import (
+    AsOf,
     Constant,
     Expression,
     Index,
@@ -42,6 +43,7 @@ class Cursor:
     """Position in the tokens of a text. `type` is always the current token's type."""
 
     __slots__ = (
+        "as_of_clauses",
         "ends",
         "in_substring",
         "index",
@@ -81,6 +83,7 @@ class Cursor:
         self.in_substring = False
         self.noted: SqlError | None = None
         self.windowless = 0  # position of a call that may have no OVER, FILTER or WITHIN GROUP
+        self.as_of_clauses: dict[int, tuple[Select, AsOf, int]] = {}  # first token → query, clause, token behind it
         self.word_least = 0  # what `binary` was asked for when it last met an operator that is a word
 
     # ------------------------------------------------------------------------------------------------------- tokens
@@ -111,9 +114,35 @@ class Cursor:
         failure = self.tokens.failure
         if failure is not None and self.types[index] == "ERROR":
             return failure
+        if self.as_of_near(index):
+            return self.as_of_misplaced(index)
         if self.types[index] == "EOF":
             return syntax_error("", len(self.text) + 1)
         return syntax_error(self.text[self.starts[index] : self.ends[index]], self.starts[index] + 1)
+
+    def at_as_of(self, index: int | None = None) -> bool:
+        """Whether AS OF SYSTEM or AS OF POSITION comes at the current token (or at the one given). In no place where AS gives a
+        name may such words follow it."""
+        if index is None:
+            index = self.index
+        types = self.types
+        return (
+            types[index] == "as"
+            and types[index + 1] == "of"
+            and (types[index + 2] == "position" or (types[index + 2] == "system" and types[index + 3] == "time"))
+        )
+
+    def as_of_near(self, index: int) -> bool:
+        """Whether the token is among the first of AS OF …; a place that takes AS as the beginning of a name stops within."""
+        return any(self.at_as_of(index - back) for back in range(3) if index >= back)
+
+    def as_of_misplaced(self, index: int) -> SqlError:
+        """0A000 for AS OF where the past cannot be read."""
+        return SqlError(
+            "0A000",
+            "AS OF is only possible at the end of a whole query, in BEGIN and in SET TRANSACTION",
+            position=self.starts[index] + 1,
+        )
 
     def fail(self) -> NoReturn:
         raise self.error()

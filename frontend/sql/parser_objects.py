@@ -487,18 +487,20 @@ class ObjectParser(AlterParser):
             elif self.type == "not":
                 self.expect("not", "deferrable")
                 mode.deferrable = False
+            elif self.at_as_of():
+                mode.as_of = self.as_of()
             else:
                 return result
             if result is None:
                 result = mode
             else:
                 # the last one said wins, as when PostgreSQL sets them one after the other
-                for field in ("isolation", "read_only", "deferrable"):
+                for field in ("isolation", "read_only", "deferrable", "as_of"):
                     if getattr(mode, field) is not None:
                         setattr(result, field, getattr(mode, field))
             if self.type == ",":
                 self.advance()
-                if self.type not in ("isolation", "read", "deferrable", "not"):
+                if self.type not in ("isolation", "read", "deferrable", "not") and not self.at_as_of():
                     raise self.error()
 
     def isolation_level(self) -> Literal["read uncommitted", "read committed", "repeatable read", "serializable"]:

@@ -7,13 +7,15 @@ nests them: `a JOIN b JOIN c ON … ON …` gives the inner ON to b and c.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 from frontend.errors import SqlError, unsupported
 from frontend.sql import syntax
 from frontend.sql.parser_cursor import BARE, COLUMN_NAMES, LABELS, TYPE_FUNCTION_NAMES
 from frontend.sql.parser_expressions import CALLS, PRECEDENCE, QUERY_START, SQL_VALUES, ExpressionParser
 from frontend.sql.syntax import ColumnReference, Expression, FromItem, Select, Target
+
+AnyStatement = TypeVar("AnyStatement", bound=syntax.Statement)
 
 JOIN_START = frozenset(("join", "cross", "left", "right", "full", "inner", "natural"))
 # what can follow a target; there `and`, `is` … are labels and not operators: SELECT 1 and FROM t
@@ -92,7 +94,54 @@ class QueryParser(ExpressionParser):
                 while self.type == "for":
                     result.locking.append(self.locking())
             else:
-                return
+                break
+        if self.type == "as" and self.at_as_of():
+            start = self.index
+            clause = self.as_of()
+            self.as_of_clauses[start] = (result, clause, self.index)
+
+    # ---------------------------------------------------------------------------------------------------- AS OF
+    #
+    # Any query may end with AS OF as far as the grammar goes, because only what follows tells whether it is a whole one:
+    # (SELECT … AS OF …) and (SELECT … AS OF …) UNION … begin alike. So clauses are noted, by the token at which they begin (what
+    # is tried and given up is read twice), and `whole_query` looks whether the one there is belongs to the whole.
+
+    def as_of(self) -> syntax.AsOf:
+        position = self.position
+        self.expect("as", "of")
+        kind: Literal["time", "position"] = "position"
+        if self.accept("system"):
+            self.expect("time")
+            kind = "time"
+        else:
+            self.expect("position")
+        return syntax.AsOf(kind, self.expression(), position=position)
+
+    def whole_query(self, statement: AnyStatement, start: int) -> AnyStatement | syntax.AsOfQuery:
+        """A statement that may read in the past, with the clause that says so.
+
+        Args:
+            start: the statement's first token.
+
+        Raises: SqlError 0A000 where a part of it has an AS OF of its own.
+        """
+        if not self.as_of_clauses:
+            return statement
+        for first, (query, _, _) in self.as_of_clauses.items():
+            if query is not statement or len(self.as_of_clauses) > 1:
+                raise self.as_of_misplaced(first)
+        ((first, (_, clause, behind)),) = self.as_of_clauses.items()
+        self.as_of_clauses = {}
+        assert isinstance(statement, Select)
+        begin, end = self.starts[first], self.ends[behind - 1]
+        rest = self.text[end : self.ends[self.index - 1]]
+        source = self.text[self.starts[start] : begin] + " " * (end - begin) + rest
+        return syntax.AsOfQuery(statement, clause, source.rstrip(), position=statement.position)
+
+    def reading_statement(self) -> syntax.Statement:
+        """A query or a data modification; a query may end with AS OF."""
+        start = self.index
+        return self.whole_query(self.row_statement(), start)
 
     def limit_clause(self, result: Select) -> None:
         limit: Expression | None = None
@@ -338,8 +387,9 @@ class QueryParser(ExpressionParser):
             return self.target_labelled(start, word, error)
         alias = None
         if self.type == "as":
-            self.advance()
-            alias = self.label()
+            if not self.at_as_of():
+                self.advance()
+                alias = self.label()
         elif self.type in BARE:
             alias = self.label()
         return Target(expression, alias, position=position)
@@ -452,7 +502,8 @@ class QueryParser(ExpressionParser):
         result.right = right
         if self.accept("using"):
             result.using = self.names_in_parentheses()
-            if self.accept("as"):
+            if self.type == "as" and not self.at_as_of():
+                self.advance()
                 result.using_alias = self.name()
         else:
             self.expect("on")
@@ -518,6 +569,8 @@ class QueryParser(ExpressionParser):
     def alias(self) -> syntax.Alias | None:
         """[AS] name [(columns)]."""
         position = self.position
+        if self.type == "as" and self.at_as_of():
+            return None
         if self.accept("as") or self.type in COLUMN_NAMES:
             result = syntax.Alias(self.name(), position=position)
         else:
@@ -593,7 +646,7 @@ class QueryParser(ExpressionParser):
             result.columns = self.record_columns()
             self.expect(")")
             return result
-        if self.type == "as" or self.type in COLUMN_NAMES:
+        if (self.type == "as" and not self.at_as_of()) or self.type in COLUMN_NAMES:
             self.accept("as")
             alias = syntax.Alias(self.name(), position=alias_position)
             if self.accept("("):

@@ -19,6 +19,7 @@ Conventions
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -57,6 +58,17 @@ def same(left: object, right: object) -> bool:
             and all(same(a, b) for a, b in zip(left, right, strict=True))
         )
     return type(left) is type(right) and left == right
+
+
+def nodes(node: object) -> Iterator[Node]:
+    """A tree's nodes (or those of a list of trees), from left to right, parents first."""
+    if isinstance(node, list | tuple):
+        for item in node:
+            yield from nodes(item)
+    elif isinstance(node, Node):
+        yield node
+        for name in node.__struct_fields__:
+            yield from nodes(getattr(node, name))
 
 
 # ---------------------------------------------------------------------------------------------------------------- names
@@ -471,6 +483,24 @@ class Select(Statement):
     offset: Expression | None = None
     with_ties: bool = False
     locking: list[Locking] = []
+
+
+class AsOf(Node):
+    """AS OF SYSTEM TIME argument, AS OF POSITION argument."""
+
+    kind: Literal["time", "position"]
+    argument: Expression
+
+
+class AsOfQuery(Statement):
+    """A whole query with AS OF at its end. Only statements that may read in the past hold one; a part of a query never does.
+
+    source: the query's text without the clause, in which positions before the clause are what they were.
+    """
+
+    query: Select
+    as_of: AsOf
+    source: str
 
 
 class Alias(Node):

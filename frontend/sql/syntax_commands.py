@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Literal
 
 from frontend.sql.syntax import (
+    AsOf,
+    AsOfQuery,
     Expression,
     FunctionCall,
     IndexElement,
@@ -453,6 +455,7 @@ class TransactionModes(Node):
     isolation: str | None = None
     read_only: bool | None = None
     deferrable: bool | None = None
+    as_of: AsOf | None = None
 
 
 class Transaction(Statement):
@@ -505,7 +508,7 @@ class Deallocate(Statement):
 
 class DeclareCursor(Statement):
     name: str
-    query: Select
+    query: Select | AsOfQuery
     binary: bool = False
     scroll: bool | None = None
     insensitive: bool | None = None

@@ -68,6 +68,46 @@ def test_commit_conflict_and_order_of_callbacks() -> None:
     run(work())
 
 
+def test_nothing_is_committed_at_a_closed_time() -> None:
+    """Asked at every turn of the loop while proposals are under way, large ones too."""
+
+    async def work() -> None:
+        replica, _ = await started(simulated(SimulatedDisk()))
+        events: list[Event] = []
+        replica.subscribe(events.extend)
+        answers: list[tuple[int, int]] = []
+        verdicts: list[Verdict] = []
+        decided = asyncio.Event()
+
+        def decide(verdict: Verdict) -> None:
+            verdicts.append(verdict)
+            if len(verdicts) == 199:
+                decided.set()
+
+        for txid in range(1, 200):
+            value = b"v" * (20_000 if txid % 40 == 0 else 10)
+            replica.propose(put(txid, 0, b"%d" % txid, value=value), decide)
+            for _ in range(txid % 4):
+                await asyncio.sleep(0)
+                closed_us = replica.closed_now_us()
+                assert closed_us is not None
+                answers.append((closed_us, len(events)))
+        await decided.wait()
+        assert all(verdict.committed for verdict in verdicts)
+        for closed_us, count in answers:
+            assert all(event.commit_ts > closed_us for event in events[count:] if not event.part)
+        idle = replica.closed_now_us()
+        assert idle is not None
+        assert idle > events[-1].commit_ts
+        later = replica.closed_now_us()
+        assert later is not None
+        assert later > idle
+        await replica.stop()
+        assert replica.closed_now_us() is None
+
+    run(work())
+
+
 @pytest.mark.parametrize("loss", list(Loss))
 def test_what_was_acknowledged_survives(loss: Loss) -> None:
     disk = SimulatedDisk()

@@ -148,7 +148,7 @@ class SimulatedNode:
             chance,
             self.disk,
             cluster.network.of(self.name),
-            lambda loop, file: SimulatedSynchronizer(loop, lambda: self._synchronization_seconds(chance)),
+            synchronizer=lambda loop, file: SimulatedSynchronizer(loop, lambda: self._synchronization_seconds(chance)),
         )
         peers = [Peer(each.name, each.name, 1) for each in cluster.nodes if each is not self]
         settings = cluster.replica_settings(self.number, self.name)

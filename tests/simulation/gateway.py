@@ -20,12 +20,13 @@ from unittest.mock import patch
 
 from rocksdict import Checkpoint
 
-from deploy.node import JournalAdapter
+from deploy.node import HistoryAdapter, JournalAdapter
 from frontend.gateway import Gateway
 from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.connection import PostgresConnection
 from frontend.wire.limits import WireLimits
 from frontend.wire.session_contract import Startup
+from frontend.wire.turn import LoopTurn
 from journal.event import Event
 from storage.view import View, compare
 from tests.simulation.cluster import Cluster, SimulatedNode
@@ -69,12 +70,14 @@ class Gateways:
         replica.subscribe(view.apply, view.frontier.position)
         gateway = Gateway(
             view,
-            JournalAdapter(replica),
+            JournalAdapter(replica, patient=True),
+            HistoryAdapter(replica),
             replica.transaction_ids.next,
             node_id=node.number,
             monotonic=self._cluster.loop.time,
         )
         registry = CancelRegistry(node.number)
+        turn = LoopTurn(self._cluster.loop)
         # A StreamWriter that nobody holds closes its transport.
         held: list[asyncio.StreamWriter] = []
 
@@ -83,9 +86,10 @@ class Gateways:
             process_id, _ = registry.allocate()
             transport: asyncio.Transport = writer.transport  # type: ignore[assignment]
             startup = Startup("postgres", "postgres", process_id=process_id)
-            PostgresConnection(transport, startup, 0, registry, WireLimits(), None, lambda connection: None).start(
-                gateway.open_session, b""
+            connection = PostgresConnection(
+                transport, startup, 0, registry, WireLimits(), None, lambda connection: None, turn
             )
+            connection.start(gateway.open_session, b"")
 
         async def listen() -> None:
             await self._cluster.network.of(node.name).listen(accept, node.name, SQL_PORT, None)

@@ -20,6 +20,7 @@ from journal.adjudicator import Adjudicator
 from journal.consensus import Consensus
 from journal.event import Outcome, Verdict
 from journal.raftlog import RaftLog
+from journal.reads import ReadBarriers
 from journal.replica import Replica, TransactionStatus
 from journal.statemachine import StateMachine
 from storage.mvcc import VersionedStore
@@ -190,15 +191,9 @@ def _vote_for_anybody(original: Callable[..., Any]) -> Callable[..., Any]:
     def on_message(self: Any, node: Any, message: Any) -> None:
         if message["type"] == "request_vote":
             message = {**message, "last_log_index": 1 << 40, "last_log_term": 1 << 40}
+        elif message["type"] == "pre_vote":
+            message = {**message, "last": [1 << 40, 1 << 40]}
         original(self, node, message)
-
-    return on_message
-
-
-def _silence_about_stale_terms(original: Callable[..., Any]) -> Callable[..., Any]:
-    def on_message(self: Any, node: Any, message: Any) -> None:
-        if message["type"] != "stale_term":
-            original(self, node, message)
 
     return on_message
 
@@ -255,11 +250,11 @@ def _apply_twice(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _lead_is_lease(original: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self: self._running and self._consensus.is_leader
+    return lambda self: self._consensus.is_leader
 
 
 def _lease_without_own_entry(original: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self: self._running and self._consensus.has_lease
+    return lambda self: self._consensus.has_lease
 
 
 def _status_without_lease(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -306,20 +301,14 @@ MUTANTS: dict[str, Mutant] = {
     "vote_for_anybody": Mutant(
         "voters do not compare logs", Consensus, "_SyncObj__onMessageReceived", _vote_for_anybody
     ),
-    "stale_term_ignored": Mutant(
-        "a leader does not step down for a node of a newer term",
-        Consensus,
-        "_SyncObj__onMessageReceived",
-        _silence_about_stale_terms,
-    ),
     "acknowledge_before_sync": Mutant(
         "messages leave before the synchronization", Replica, "_turn", _release_at_once, 40, CRASHES
     ),
     "answer_when_ordered": Mutant("COMMIT is answered when ordered", Replica, "_on_ordered", _answer_when_ordered),
     "apply_twice": Mutant("an entry is applied twice", StateMachine, "apply", _apply_twice),
-    "lead_is_lease": Mutant("whoever believes to lead reads strongly", Replica, "has_lease", _lead_is_lease),
+    "lead_is_lease": Mutant("whoever believes to lead reads strongly", ReadBarriers, "_can_answer", _lead_is_lease),
     "lease_without_own_entry": Mutant(
-        "a new leader reads before it knows what is committed", Replica, "has_lease", _lease_without_own_entry
+        "a new leader reads before it knows what is committed", ReadBarriers, "_can_answer", _lease_without_own_entry
     ),
     "status_without_lease": Mutant(
         "a leader without a lease says that a transaction has aborted",

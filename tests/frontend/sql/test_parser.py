@@ -222,3 +222,131 @@ def test_types() -> None:
     assert same(parse_type("timestamp(3) with time zone"), TypeName(["pg_catalog", "timestamptz"], [integer("3")]))
     assert same(parse_type("s.t[]"), TypeName(["s", "t"], dimensions=[-1]))
     assert same(parse_type("int[3]"), TypeName(["pg_catalog", "int4"], dimensions=[3]))
+
+
+# ── AS OF ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def as_of(text: str) -> syntax.AsOfQuery:
+    (parsed,) = parse(text)
+    assert isinstance(parsed.statement, syntax.AsOfQuery)
+    return parsed.statement
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("select 1", ""),
+        ("select a", ""),
+        ("select a b", ""),
+        ("select a from t", ""),
+        ("select a from t as u", ""),
+        ("select a from f(1)", ""),
+        ("select a from t join u using (a)", ""),
+        ("select a from t, (select 1) as s(b) where a > 1 order by a limit 3", ""),
+        ("select a from t union all select b from u", ""),
+        ("(select a from t) except (select 1) order by 1", ""),
+        ("(select a from t", ")"),
+        ("((select a from t", ")) order by a"),
+        ("with w as (select 1) select * from w", ""),
+        ("values (1), (2)", ""),
+        ("table t", ""),
+    ],
+)
+def test_as_of_ends_whole_queries(before: str, after: str) -> None:
+    plain = parse(before + after)[0].statement
+    for clause, kind, argument in (
+        ("as of system time '-5s'", "time", "'-5s'"),
+        ("AS OF POSITION $1 + 2", "position", "$1 + 2"),
+        ("as of system time now() - interval '1 h'", "time", "now() - interval '1 h'"),
+    ):
+        found = as_of(f"{before} {clause}{after}")
+        assert same(found.query, plain)
+        assert found.as_of.kind == kind
+        assert same(found.as_of.argument, parse_expression(argument))
+        assert found.as_of.position == len(before) + 2
+        assert same(parse(found.source)[0].statement, plain)
+        assert found.source.startswith(before)
+
+
+def test_as_of_in_other_statements() -> None:
+    (prepare,) = parse("prepare p as select 1 as of position $1")
+    (explain,) = parse("explain (costs off) select 1 as of position 1")
+    (declare,) = parse("declare c cursor for (select 1 as of position 1)")
+    (copy,) = parse("copy (select 1 as of position 1) to stdout")
+    for inner in (
+        prepare.statement.statement,
+        explain.statement.statement,
+        declare.statement.query,
+        copy.statement.query,
+    ):
+        assert isinstance(inner, syntax.AsOfQuery)
+        assert inner.source.strip().endswith("select 1") or inner.source.startswith("(select 1")
+    for text in (
+        "begin isolation level serializable as of position 1",
+        "start transaction as of position 1, read only",
+        "begin read only, as of position 1 not deferrable",
+        "set transaction as of position 1",
+    ):
+        modes = parse(text)[0].statement.modes
+        assert (modes.as_of.kind, modes.as_of.argument.value) == ("position", "1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select a as of",
+        "select a as of, b from t",
+        "select * from t as of",
+        "select * from t as of where of.a = 1",
+        "select * from f() as of",
+        "select * from t join u using (a) as of",
+        "select of.system from t as of",
+    ],
+)
+def test_of_is_still_a_name(text: str) -> None:
+    assert isinstance(parse(text)[0].statement, syntax.Select)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select * from (select 1 | as of position 1) s",
+        "select (select 1 | as of position 1)",
+        "select 1 in (select 1 | as of position 1)",
+        "(select 1 | as of position 1) union select 2",
+        "(select 1 | as of position 1) as of position 2",
+        "with w as (select 1 | as of position 1) select * from w",
+        "with w as (select 1 | as of system time '-1s') select * from w as of system time '-1s'",
+        "insert into t select 1 | as of position 1",
+        "insert into t values (1) | as of position 1",
+        "update t set a = 1 | as of position 1",
+        "delete from t where a = 1 | as of system time '-1s'",
+        "create table s as select 1 | as of position 1",
+        "create view v as select 1 | as of position 1",
+        "explain insert into t select 1 | as of position 1",
+        "copy (insert into t select 1 | as of position 1 returning a) to stdout",
+        "commit | as of position 1",
+    ],
+)
+def test_as_of_elsewhere_is_refused_by_name(text: str) -> None:
+    position = text.index("|") + 1
+    with pytest.raises(SqlError, match="AS OF is only possible") as caught:
+        parse(text.replace("| ", ""))
+    assert (caught.value.sqlstate, caught.value.position) == ("0A000", position)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select 1 as of position",
+        "select 1 as of system time",
+        "select 1 as of position 1 as of position 2",
+        "select * from t as of system",
+        "select 1 as of position 1 where true",
+    ],
+)
+def test_as_of_syntax_errors(text: str) -> None:
+    with pytest.raises(SqlError) as caught:
+        parse(text)
+    assert caught.value.sqlstate in ("42601", "0A000")
