@@ -1,4 +1,7 @@
-"""`boreal cert`, `boreal member`, `boreal cluster`: certificates, who belongs, and a whole cluster on one machine."""
+"""`boreal cert`, `boreal member`, `boreal cluster`: certificates, who belongs, and a whole cluster on one machine.
+
+What the commands are made of is imported when one of them runs: `boreal status` should not load cryptography and aiohttp.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,18 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
-from rich.console import Console
-from rich.table import Table
 
-from deploy.certificates import AUTHORITY_DAYS, NODE_DAYS, make_authority, make_node
-from deploy.cluster import HOST, LocalCluster, parse_duration_us, parse_wan
-from deploy.control import LeaderOrder, MemberOrder, give_order
-from deploy.directory import lock
-from deploy.status import NodeStatus
 from journal.errors import BorealError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from deploy.cluster import LocalCluster
+    from deploy.control import LeaderOrder, MemberOrder
+    from deploy.status import NodeStatus
 
 DATA_DEFAULT = "./boreal-cluster"
 BASE_PORT_DEFAULT = 5440
@@ -48,10 +50,12 @@ def cert() -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where ca.pem and ca.key go."
 )
-@click.option("--days", type=click.IntRange(1), default=AUTHORITY_DAYS, show_default=True, help="How long it is valid.")
-def cert_ca(out: Path, days: int) -> None:
+@click.option("--days", type=click.IntRange(1), help="How long it is valid [default: ten years].")
+def cert_ca(out: Path, days: int | None) -> None:
     """Make a certificate authority. Keep ca.key where no node is: whoever has it can become a member."""
-    make_authority(out, days=days)
+    from deploy.certificates import AUTHORITY_DAYS, make_authority
+
+    make_authority(out, days=days or AUTHORITY_DAYS)
     click.echo(f"written: {out}/ca.pem, {out}/ca.key")
 
 
@@ -62,10 +66,12 @@ def cert_ca(out: Path, days: int) -> None:
 )
 @click.option("--ca", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where the authority is.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where the files go.")
-@click.option("--days", type=click.IntRange(1), default=NODE_DAYS, show_default=True, help="How long it is valid.")
-def cert_node(name: str, hosts: tuple[str, ...], ca: Path, out: Path, days: int) -> None:
+@click.option("--days", type=click.IntRange(1), help="How long it is valid [default: 825].")
+def cert_node(name: str, hosts: tuple[str, ...], ca: Path, out: Path, days: int | None) -> None:
     """Make the certificate of the node NAME: NAME.pem, NAME.key, and a copy of ca.pem."""
-    make_node(name, hosts, ca, out, days=days)
+    from deploy.certificates import NODE_DAYS, make_node
+
+    make_node(name, hosts, ca, out, days=days or NODE_DAYS)
     click.echo(f"written: {out}/{name}.pem, {out}/{name}.key, {out}/ca.pem")
 
 
@@ -81,6 +87,12 @@ _node_data = click.option(
 )
 
 
+def _order(data: Path, order: MemberOrder | LeaderOrder) -> None:
+    from deploy.control import give_order
+
+    give_order(data, order)
+
+
 @click.group(cls=Failing)
 def member() -> None:
     """Change who belongs to a cluster, and who leads it. Run it where the leader is; others name the leader."""
@@ -94,7 +106,9 @@ def member() -> None:
 @_node_data
 def member_add(name: str, host: str, port: int, witness: bool, data: Path) -> None:
     """Add the node NAME, without a vote. Started on an empty directory, it gets everything from the others."""
-    give_order(data, MemberOrder("add", name, host, port, witness))
+    from deploy.control import MemberOrder
+
+    _order(data, MemberOrder("add", name, host, port, witness))
     click.echo(f"{name} is a member without a vote")
 
 
@@ -103,7 +117,9 @@ def member_add(name: str, host: str, port: int, witness: bool, data: Path) -> No
 @_node_data
 def member_promote(name: str, data: Path) -> None:
     """Give the member NAME a vote, once it has caught up."""
-    give_order(data, MemberOrder("promote", name))
+    from deploy.control import MemberOrder
+
+    _order(data, MemberOrder("promote", name))
     click.echo(f"{name} votes")
 
 
@@ -112,7 +128,9 @@ def member_promote(name: str, data: Path) -> None:
 @_node_data
 def member_remove(name: str, data: Path) -> None:
     """Remove the member NAME, which stops. A member whose disk was lost has to be removed before it is added again."""
-    give_order(data, MemberOrder("remove", name))
+    from deploy.control import MemberOrder
+
+    _order(data, MemberOrder("remove", name))
     click.echo(f"{name} is no member any more")
 
 
@@ -121,7 +139,9 @@ def member_remove(name: str, data: Path) -> None:
 @_node_data
 def member_lead(name: str, data: Path) -> None:
     """Hand the leadership to NAME, or to the member that is fittest."""
-    give_order(data, LeaderOrder(name))
+    from deploy.control import LeaderOrder
+
+    _order(data, LeaderOrder(name))
     click.echo(f"{name or 'another member'} leads")
 
 
@@ -136,6 +156,12 @@ _data = click.option(
     help="Directory of the cluster.",
 )
 _names = click.argument("names", nargs=-1, required=True, metavar="NAME...")
+
+
+def _open(data: Path) -> LocalCluster:
+    from deploy.cluster import LocalCluster
+
+    return LocalCluster.open(data)
 
 
 @click.group(cls=Failing)
@@ -174,13 +200,16 @@ def cluster_start(
 
     The first start makes certificates and configurations; later ones use what is in DIR, with the same ports and data.
     """
+    from deploy.cluster import LocalCluster, parse_wan
+    from deploy.directory import lock
+
     pairs = [each.partition("=") for each in settings]
     if any(not separator for _, separator, _ in pairs):
         raise click.BadParameter("write KEY=VALUE", param_hint="--set")
     data.mkdir(parents=True, exist_ok=True)
     with lock(data):
         if (data / "cluster.json").exists():
-            found = LocalCluster.open(data)
+            found = _open(data)
             founders = [node for node in found.nodes if node.founder]
             if len(founders) != regions or founders[-1].witness != witness or settings:
                 raise click.ClickException(f"{data} holds a cluster made with other options; use another directory")
@@ -219,6 +248,11 @@ def _run(found: LocalCluster) -> None:
 
 
 def _print_nodes(found: LocalCluster) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from deploy.cluster import HOST
+
     table = Table()
     for heading in ("node", "region", "role", "connect", "HTTP"):
         table.add_column(heading, no_wrap=True)
@@ -243,7 +277,7 @@ def _each(names: tuple[str, ...], act: Callable[[str], None], done: str) -> None
 @_data
 def cluster_kill(names: tuple[str, ...], data: Path) -> None:
     """End nodes by SIGKILL."""
-    _each(names, LocalCluster.open(data).kill, "is killed")
+    _each(names, _open(data).kill, "is killed")
 
 
 @cluster.command("revive")
@@ -251,7 +285,7 @@ def cluster_kill(names: tuple[str, ...], data: Path) -> None:
 @_data
 def cluster_revive(names: tuple[str, ...], data: Path) -> None:
     """Start nodes that have ended, and wait until they have joined."""
-    found = LocalCluster.open(data)
+    found = _open(data)
     _each(names, found.start, "is starting")
     found.wait_until_ready(names)
     click.echo(f"ready: {', '.join(names)}")
@@ -263,7 +297,9 @@ def cluster_revive(names: tuple[str, ...], data: Path) -> None:
 @_data
 def cluster_join(name: str, vote: bool, data: Path) -> None:
     """Add a node NAME with an empty disk to the running cluster, and wait until it has caught up."""
-    found = LocalCluster.open(data)
+    from deploy.cluster import HOST
+
+    found = _open(data)
     found.join(name, vote=vote)
     click.echo(f"{name} has joined: psql -h {HOST} -p {found.node(name).pg_port} -U postgres")
 
@@ -273,7 +309,7 @@ def cluster_join(name: str, vote: bool, data: Path) -> None:
 @_data
 def cluster_pause(names: tuple[str, ...], data: Path) -> None:
     """Stop nodes in their tracks, by SIGSTOP."""
-    _each(names, LocalCluster.open(data).pause, "is paused")
+    _each(names, _open(data).pause, "is paused")
 
 
 @cluster.command("resume")
@@ -281,7 +317,7 @@ def cluster_pause(names: tuple[str, ...], data: Path) -> None:
 @_data
 def cluster_resume(names: tuple[str, ...], data: Path) -> None:
     """Let paused nodes go on."""
-    _each(names, LocalCluster.open(data).resume, "goes on")
+    _each(names, _open(data).resume, "goes on")
 
 
 @cluster.command("partition")
@@ -290,7 +326,7 @@ def cluster_resume(names: tuple[str, ...], data: Path) -> None:
 @_data
 def cluster_partition(names: tuple[str, ...], one_way: bool, data: Path) -> None:
     """Cut nodes off from all others, together."""
-    LocalCluster.open(data).partition(names, one_way=one_way)
+    _open(data).partition(names, one_way=one_way)
     click.echo(f"cut off: {', '.join(names)}")
 
 
@@ -298,7 +334,7 @@ def cluster_partition(names: tuple[str, ...], one_way: bool, data: Path) -> None
 @_data
 def cluster_heal(data: Path) -> None:
     """End every partition and set every clock right; delays stay."""
-    LocalCluster.open(data).heal()
+    _open(data).heal()
     click.echo("healed")
 
 
@@ -310,7 +346,9 @@ def cluster_heal(data: Path) -> None:
 @_data
 def cluster_skew(names: tuple[str, ...], by: str, data: Path) -> None:
     """Set nodes' clocks wrong."""
-    found, skew_us = LocalCluster.open(data), parse_duration_us(by)
+    from deploy.cluster import parse_duration_us
+
+    found, skew_us = _open(data), parse_duration_us(by)
     _each(names, lambda name: found.skew(name, skew_us), f"is {skew_us / 1000:g} ms ahead")
 
 
@@ -320,7 +358,10 @@ def cluster_skew(names: tuple[str, ...], by: str, data: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, by name of the node.")
 def cluster_status(names: tuple[str, ...], data: Path, as_json: bool) -> None:
     """Show all nodes, or some. Exit status 0: all of them are ready; 1: they are not."""
-    found = LocalCluster.open(data)
+    import msgspec
+    from rich.console import Console
+
+    found = _open(data)
     chosen = names or tuple(node.name for node in found.nodes)
     statuses = {name: found.status(name) for name in chosen}
     if as_json:
@@ -332,6 +373,8 @@ def cluster_status(names: tuple[str, ...], data: Path, as_json: bool) -> None:
 
 def _statuses(found: LocalCluster, statuses: dict[str, NodeStatus | None]) -> Table:
     """One line a node; how far each is behind is the leader's word."""
+    from rich.table import Table
+
     table = Table()
     headings = (
         "node",

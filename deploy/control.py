@@ -14,8 +14,6 @@ import hmac
 import os
 import secrets
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -167,6 +165,10 @@ def give_order(directory: Path, order: MemberOrder | LeaderOrder) -> None:
     Raises:
         ControlError: it was refused, or there is no node.
     """
+    # Nodes import this module to take orders, not to give them.
+    import urllib.error
+    import urllib.request
+
     try:
         file = msgspec.json.decode((directory / FILE).read_bytes(), type=ControlFile)
     except (OSError, msgspec.MsgspecError) as error:

@@ -72,7 +72,7 @@ class ReplicaReads:
 
     @property
     def waits(self) -> bool:
-        """Whether the view may lack something now. HOT: 1 to 3 µs."""
+        """Whether the view may lack something now. HOT: 1 µs on a follower, 5 µs on the leader, which works out its lease."""
         if self._replica.is_current and self._preference != "clock":
             return False
         if self._preference in ("index", "local"):

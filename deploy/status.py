@@ -1,19 +1,19 @@
 """What `GET /status` answers and `boreal status` prints: one structure, as JSON or as tables for people.
 
 A node knows itself; of the other members it knows whether it can reach them, and, while it leads, how far they are. So lag and
-age of heartbeats come from the leader: ask that one.
+age of heartbeats come from the leader: ask that one. Nodes import this to answer; what only prints is loaded where it prints.
 """
 
 from __future__ import annotations
 
-import urllib.request
+from typing import TYPE_CHECKING
 
 import msgspec
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from journal.report import ReplicaReport
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 
 class MemberStatus(msgspec.Struct, kw_only=True):
@@ -114,6 +114,8 @@ def cluster_status(
 
 def fetch_status(url: str, *, seconds_max: float = 5.0) -> NodeStatus:
     """Ask a running node. Raises OSError (it cannot be reached), ValueError (what answers is no such node)."""
+    import urllib.request
+
     with urllib.request.urlopen(f"{url}/status", timeout=seconds_max) as response:
         return msgspec.json.decode(response.read(), type=NodeStatus)
 
@@ -133,6 +135,10 @@ def print_status(status: NodeStatus, console: Console) -> None:
 
 def render(status: NodeStatus) -> RenderableType:
     """Two columns for the node, and a table of the members, if there are others."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
     facts = Table(show_header=False, box=None, pad_edge=False)
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
