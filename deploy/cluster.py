@@ -281,8 +281,16 @@ class LocalCluster:
         late = [name for name in running if not wait_until_free(self.data(name), max(0.0, deadline - time.monotonic()))]
         for name in late:
             self._signal(name, signal.SIGKILL)
-        for child in self._children.values():
-            child.wait()
+        for name, child in self._children.items():
+            if name not in running and child.poll() is None:
+                child.terminate()  # one that had not become a node yet
+            try:
+                child.wait(max(1.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+                if name not in late:
+                    late.append(name)
         self._children.clear()
         return late
 

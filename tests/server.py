@@ -18,6 +18,22 @@ import psycopg
 from loadtest.compare import foreign_environment, free_port
 
 READY_SECONDS_MAX = 30.0
+LIBRARIES = "aiohttp.web, sqlglot, uvloop, rocksdict, msgspec, cryptography.x509, prometheus_client, click, pysyncobj"
+LIBRARIES_SECONDS = 0.4
+"""What loading them takes on the machine that limits of starting are written for."""
+
+
+def slowness() -> float:
+    """How many times slower than that machine this one is at this moment, at least 1: what a limit of starting is multiplied with.
+
+    Virtual machines drift by a factor of two and more. The libraries are not ours, so a node that became slower, or sleeps, does
+    not change this."""
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", f"import {LIBRARIES}"], check=True)
+        seconds.append(time.perf_counter() - began)
+    return max(1.0, min(seconds) / LIBRARIES_SECONDS)
 
 
 class Server:

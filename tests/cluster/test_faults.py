@@ -16,6 +16,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     server.start()
     with server.connect() as connection:
         insert(connection, ROWS - 200, 200)
+        time.sleep(0.5)  # the event log is written behind the verdicts, within a turn of the loop; here it has to be
     server.kill()
     return server.data
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.server import Server
+from tests.server import Server, slowness
 
 CLIENTS = 16
 KILLS = 20 if os.environ.get("BOREAL_SOAK") else 3
@@ -92,7 +92,7 @@ def test_kill_nine_loses_nothing(tmp_path: Path) -> None:
                 assert writer.error is None, writer.error
             server.start()
             print(f"kill {kill}: ready again after {server.ready_seconds:.2f} s")
-            assert server.ready_seconds < READY_SECONDS_MAX
+            assert server.ready_seconds < READY_SECONDS_MAX or server.ready_seconds < READY_SECONDS_MAX * slowness()
             with server.connect() as connection:
                 first = connection.execute("SELECT client, number FROM first ORDER BY 1, 2").fetchall()
                 second = connection.execute("SELECT client, number FROM second ORDER BY 1, 2").fetchall()
