@@ -23,11 +23,16 @@ lint: $(VENV)/.test-ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests of whole clusters of processes follow one another in one story, and want the machine for themselves.
+CLUSTERS := tests/cluster/test_three_regions.py tests/cluster/test_local_cluster.py
+
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(CLUSTERS:%=--ignore=%)
+	$(BIN)/python -m pytest $(CLUSTERS)
 
 soak: $(VENV)/.test-ready
-	BOREAL_SOAK=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	BOREAL_SOAK=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(CLUSTERS:%=--ignore=%)
+	BOREAL_SOAK=1 $(BIN)/python -m pytest $(CLUSTERS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
