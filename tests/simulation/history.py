@@ -5,10 +5,12 @@ Only what a living process saw is recorded: an answer that a machine was about t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from journal.event import Lock, Outcome, Verdict, Write
+from tests.checker.history import ReadPath
 
 Trace = Callable[[str, str], None]
 """(node, what happened)"""
@@ -21,6 +23,9 @@ class Attempt:
     Attributes:
         txid: its id.
         node: where it ran.
+        client, process: its session.
+        read_path: how it got its snapshot; AS_OF: it took what was there.
+        began_us, ended_us: true time before the snapshot was asked for, and when the last answer came.
         snapshot: commit timestamp it read at.
         reads: key → value as read at the snapshot (None: no such row).
         writes, locks, read_keys, ranges: as proposed.
@@ -33,8 +38,13 @@ class Attempt:
 
     txid: int
     node: str
+    client: str
+    process: int
+    read_path: ReadPath
+    began_us: int
     snapshot: int
-    reads: dict[bytes, bytes | None]
+    reads: dict[bytes, bytes | None] = field(default_factory=dict)
+    ended_us: int = 0
     writes: list[Write] = field(default_factory=list)
     locks: list[Lock] = field(default_factory=list)
     read_keys: list[bytes] = field(default_factory=list)
@@ -51,9 +61,14 @@ class Attempt:
 
 @dataclass
 class SnapshotRead:
-    """A read-only transaction: values as read at a snapshot; `where` says by whom and how."""
+    """A read-only transaction: values as read at a snapshot. See Attempt."""
 
-    where: str
+    node: str
+    client: str
+    process: int
+    read_path: ReadPath
+    began_us: int
+    ended_us: int
     snapshot: int
     reads: dict[bytes, bytes | None]
 
@@ -66,7 +81,9 @@ class History:
         reads: read-only transactions.
         newest_acknowledged: largest commit timestamp that any client has been told of, at this moment.
         commits, refusals, unknowns: counts.
-        last_commit_at: virtual seconds.
+        strong_reads: by read path.
+        last_commit_began: virtual seconds.
+        examined: what the checkers have looked at, and how much of it.
     """
 
     def __init__(self) -> None:
@@ -76,7 +93,8 @@ class History:
         self.commits = 0
         self.refusals = 0
         self.unknowns = 0
-        self.strong_reads = 0
+        self.strong_reads: Counter[ReadPath] = Counter()
+        self.examined: dict[str, int] = {}
         self.last_commit_began = -1.0
         self.violations: list[str] = []
 
@@ -91,8 +109,9 @@ class History:
             self.violation(f"transaction id {attempt.txid} was given out twice")
         self.attempts[attempt.txid] = attempt
 
-    def answer(self, attempt: Attempt, verdict: Verdict, began: float) -> None:
+    def answer(self, attempt: Attempt, verdict: Verdict, began: float, now_us: int) -> None:
         """The client got a verdict."""
+        attempt.ended_us = now_us
         if verdict.outcome is Outcome.UNKNOWN:
             self.unknowns += 1
             attempt.ever_unknown = True

@@ -8,6 +8,7 @@ argument adds its mutant; whoever weakens a check learns of it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ from journal.raftlog import RaftLog
 from journal.reads import ReadBarriers
 from journal.replica import Replica, TransactionStatus
 from journal.statemachine import StateMachine
+from journal.transport import PeerTransport
 from storage.mvcc import VersionedStore
 from tests.simulation.run import SQL, Plan, run_seed
 
 CRASHES = Plan(fault_pause_seconds=0.1, faults=("crash", "crash_all", "slow_disk"))
 OVERTAKING = Plan(fault_pause_seconds=0.1, pause_seconds=0.01, clients=3, faults=("cut", "crash", "slow_link"))
 BRIDGES = Plan(fault_pause_seconds=0.4, pause_seconds=0.01, nodes_count=3, faults=("bridge", "slow_link"))
+RETURNS = Plan(pause_seconds=0.01, nodes_count=5, fault_pause_seconds=0.8, faults=("return_of_the_leader",))
 
 Replacement = Callable[[Callable[..., Any]], Callable[..., Any]]
 """original method → defective one"""
@@ -198,6 +201,17 @@ def _vote_for_anybody(original: Callable[..., Any]) -> Callable[..., Any]:
     return on_message
 
 
+def _count_every_acknowledgement(original: Callable[..., Any]) -> Callable[..., Any]:
+    def deliver(self: Any, settle: Any) -> None:
+        self._inbox = deque(
+            (name, stamp, self._term() if message["type"] == "next_node_idx" else term, message)
+            for name, stamp, term, message in self._inbox
+        )
+        original(self, settle)
+
+    return deliver
+
+
 def _release_at_once(original: Callable[..., Any]) -> Callable[..., Any]:
     def turn(self: Any) -> None:
         original(self)
@@ -300,6 +314,14 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "vote_for_anybody": Mutant(
         "voters do not compare logs", Consensus, "_SyncObj__onMessageReceived", _vote_for_anybody
+    ),
+    "count_every_acknowledgement": Mutant(
+        "acknowledgements of other terms count",
+        PeerTransport,
+        "deliver",
+        _count_every_acknowledgement,
+        100,
+        RETURNS,
     ),
     "acknowledge_before_sync": Mutant(
         "messages leave before the synchronization", Replica, "_turn", _release_at_once, 40, CRASHES

@@ -17,22 +17,25 @@ from zlib import crc32
 
 import msgspec
 
-from journal.event import Event
+from journal.event import EntryKind, Event
 from tests.simulation.cluster import Cluster, SimulatedNode
 from tests.simulation.history import Trace
 
-_LEADER = 2
-"""pysyncobj's _RAFT_STATE.LEADER"""
+_CANDIDATE, _LEADER = 1, 2
+"""pysyncobj's _RAFT_STATE"""
+
+_PLACEHOLDER = bytes([EntryKind.NO_OP])
 
 
 class _Seen:
     """What was last seen of one incarnation."""
 
-    __slots__ = ("committed", "last_index", "last_term", "leading", "term")
+    __slots__ = ("committed", "last_index", "last_term", "leading", "standing", "term")
 
     def __init__(self, committed: int) -> None:
         self.term = -1
         self.leading = 0
+        self.standing = 0
         self.committed = committed
         self.last_index = 0
         self.last_term = 0
@@ -96,9 +99,34 @@ class RaftObserver:
             self._durable[node.name] = log.last_index
 
         log.synchronized = noted_synchronized
+        begin_after = log.begin_after
+
+        def noted_begin_after(index: int, term: int) -> None:
+            """A feed has brought everything up to here; what this log had beyond it had followed a wrong entry."""
+            begin_after(index, term)
+            self._cluster.count("log begun anew")
+            self._durable[node.name] = index
+            self._told_ends[node.name] = min(index, self._told_ends.get(node.name, 0))
+
+        log.begin_after = noted_begin_after
+        compact = log.compact
+
+        def noted_compact(index: int) -> None:
+            first = log.first_index
+            compact(index)
+            if log.first_index > first:
+                self._cluster.count("compaction")
+
+        log.compact = noted_compact
         self._durable[node.name] = log.last_index
         node.replica.subscribe(lambda events: self.publish(node.name, events), 0)
         self._seen[node.name] = _Seen(0)
+
+    def forget(self, node: SimulatedNode) -> None:
+        """Its disk is lost, and it will be somebody else: what it told is void."""
+        self._told_terms.pop(node.name, None)
+        self._told_ends.pop(node.name, None)
+        self._told_votes = {told: vote for told, vote in self._told_votes.items() if told[0] != node.name}
 
     def _listen(self, node: SimulatedNode) -> None:
         """Remember the terms and votes that leave this node."""
@@ -141,6 +169,8 @@ class RaftObserver:
             self._violation(f"{name} comes back without its vote for {vote} in term {term}")
 
     def _note(self, name: str, log: Any, command: bytes, index: int, term: int) -> None:
+        if _stands_for_others(log, index, command):
+            return
         before = log._term_at(index - 1) if index > log.first_index else -1
         checksum = crc32(command)
         known = self._entries.get((index, term))
@@ -165,18 +195,27 @@ class RaftObserver:
             if term < seen.term:
                 self._violation(f"{node.name} went back from term {seen.term} to {term}")
             seen.term = term
-        if consensus._SyncObj__raftState == _LEADER:
+        state = consensus._SyncObj__raftState
+        if state == _LEADER:
             self._observe_leader(node.name, seen, term, log)
         elif seen.leading:
             self._trace(node.name, f"no longer leads term {seen.leading}")
             seen.leading = 0
+        if state == _CANDIDATE and seen.standing != term:
+            seen.standing = term
+            self._trace(node.name, f"stands in term {term}")
+            self._cluster.on_candidate(node)
         if log.last_index < self._told_ends.get(node.name, 0):
             self._violation(f"{node.name} forgot entries after {log.last_index}, and had acknowledged them")
-        if node.replica._applied > self._durable[node.name]:  # type: ignore[union-attr]
-            self._violation(f"{node.name} applied entry {node.replica._applied} before it was durable there")  # type: ignore[union-attr]
-        committed = consensus.committed_index
+        if node.replica._catching_up:  # type: ignore[union-attr]
+            return  # by a feed, which is ahead of the log until its end
+        applied = node.replica._applied  # type: ignore[union-attr]
+        if applied > self._durable[node.name]:
+            self._violation(f"{node.name} applied entry {applied} before it was durable there")
+        # With fast commit, a follower applies what it has concluded to be committed.
+        committed = max(consensus.committed_index, applied)
         if committed > seen.committed:
-            self._observe_commit(node.name, seen, committed, log)
+            self._observe_commit(node.name, seen, committed, log, consensus.voters)
 
     def _observe_leader(self, name: str, seen: _Seen, term: int, log: Any) -> None:
         last = log.last_index
@@ -204,27 +243,29 @@ class RaftObserver:
                 self._violation(f"leader completeness: {name} leads term {term} without entry {index} of {known[0]}")
                 return
 
-    def _observe_commit(self, name: str, seen: _Seen, committed: int, log: Any) -> None:
+    def _observe_commit(self, name: str, seen: _Seen, committed: int, log: Any, voters: frozenset[str]) -> None:
         for index in range(max(seen.committed + 1, log.first_index), min(committed, log.last_index) + 1):
             command, _, term = log.entry(index)
+            if _stands_for_others(log, index, command):
+                continue
             entry = (term, crc32(command))
             if self.committed.setdefault(index, entry) != entry:
                 self._violation(f"{name} took entry {index} of term {term} for committed, others one of another term")
         if seen.leading:
-            self._check_majority(name, min(committed, log.last_index), log)
+            self._check_majority(name, min(committed, log.last_index), log, voters)
         seen.committed = committed
         self._committed_end = max(self._committed_end, min(committed, log.last_index))
 
-    def _check_majority(self, name: str, index: int, log: Any) -> None:
+    def _check_majority(self, name: str, index: int, log: Any, voters: frozenset[str]) -> None:
         """What a leader takes for committed is in the logs of a majority. Nodes that are down may have it."""
         term = log._term_at(index)
         lacking = []
         for node in self._cluster.nodes:
-            if node.up:
+            if node.name in voters and node.up:
                 other: Any = node.replica._log  # type: ignore[union-attr]
                 if other.last_index < index or (other.first_index <= index and other._term_at(index) != term):
                     lacking.append(node.name)
-        if len(lacking) * 2 >= len(self._cluster.nodes):
+        if len(lacking) * 2 >= len(voters):
             self._violation(f"{name} took entry {index} of term {term} for committed; {lacking} do not have it")
 
     def publish(self, name: str, events: list[Event]) -> None:
@@ -234,3 +275,8 @@ class RaftObserver:
             entry = crc32(msgspec.msgpack.encode(content))
             if self.events.setdefault((event.position, event.part), entry) != entry:
                 self._violation(f"state machine safety: {name} published another event at position {event.position}")
+
+
+def _stands_for_others(log: Any, index: int, command: bytes) -> bool:
+    """Whether it is the first entry of a log that was begun anew: of the entry there, only the term is known."""
+    return index == log.first_index > 1 and command == _PLACEHOLDER

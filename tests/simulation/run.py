@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,11 +28,15 @@ from tests.simulation.history import History
 from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.raftcheck import RaftObserver
+from tests.simulation.shape import draw
 from tests.simulation.sql import Ledger, SqlClient
 from tests.simulation.workload import Client
 
 LIVENESS_SECONDS = 6.0
 """After the faults have ended, a transaction that begins then must commit within this."""
+
+OPERATOR_SECONDS = 15.0
+"""After the faults have ended, a change of the membership must come to its end within this."""
 
 AGREEMENT_SECONDS = 10.0
 """After the last transaction, all nodes must have the same events within this."""
@@ -65,7 +70,12 @@ SQL = Plan(seconds=2.0, nodes_count=3, clients=1, pause_seconds=0.03, fault_paus
 
 @dataclass
 class Result:
-    """What came of a seed."""
+    """What came of a seed.
+
+    Attributes:
+        figures: how much was done.
+        counts: how often which fault struck, and what it led to.
+    """
 
     seed: int
     problems: list[str]
@@ -74,6 +84,7 @@ class Result:
     steps: int = 0
     seconds: float = 0.0
     figures: dict[str, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 class _Trace:
@@ -134,11 +145,13 @@ class _Run:
         self._history = History()
         self._seed = seed
         self._working = True
-        nodes_count = plan.nodes_count or (5 if Random(f"{seed}/size").random() < 0.2 else 3)
+        self._floods = 0
+        shape = draw(seed, plan.nodes_count)
         self._cluster = Cluster(
-            seed, loop, self._trace, self._problems.append, nodes_count, on_started=self._on_started
+            seed, loop, self._trace, self._problems.append, shape, on_started=self._on_started, flood=self._flood
         )
         self._observer = RaftObserver(self._cluster, self._history.violation, self._trace)
+        self._cluster.on_disk_lost = self._observer.forget
         self._gateways = Gateways(self._cluster, directory) if plan.sql else None
         if self._gateways is not None:
             self._cluster.on_crashed = self._gateways.crash
@@ -147,9 +160,11 @@ class _Run:
 
     def run(self) -> Result:
         try:
-            self._loop.run_until_complete(self._main(), seconds_max=self._plan.seconds + 60)
+            self._loop.run_until_complete(self._main(), seconds_max=self._plan.seconds + 90)
         except Exception as error:  # whatever it is, it is what this seed came to
             self._problems.append(f"{type(error).__name__}: {error}")
+            for node in self._cluster.nodes:
+                self._trace(node.name, str(node))
         self._problems += [f"{name}: {what}: {error!r}" for name, what, error in self._loop.errors[:5]]
         self._problems += [f"{name}: {error!r}" for name, error in self._loop.failures()[:5]]
         problems = [*self._history.violations, *self._problems][:20]
@@ -161,11 +176,13 @@ class _Run:
             "commits": history.commits,
             "refusals": history.refusals,
             "unknown": history.unknowns,
-            "strong reads": history.strong_reads,
+            **{f"strong reads by {path.value}": count for path, count in sorted(history.strong_reads.items(), key=str)},
             "terms": max(self._observer.leaders, default=0),
             "bytes": self._cluster.network.bytes_sent,
         }
-        return Result(self._seed, problems, self._trace.lines(), history, self._loop.steps, self._loop.time(), figures)
+        counts = self._cluster.counts
+        trace = self._trace.lines()
+        return Result(self._seed, problems, trace, history, self._loop.steps, self._loop.time(), figures, counts)
 
     def close(self) -> None:
         """Give back what is real."""
@@ -175,13 +192,20 @@ class _Run:
     def _on_started(self, node: SimulatedNode) -> None:
         self._observer.attach(node)
         if self._gateways is not None:
-            self._gateways.start(node)
+            if not node.witness:
+                self._gateways.start(node)
             return
         for number in range(self._plan.clients):
             client = Client(node, number, self._history, self._plan.pause_seconds, lambda: self._working)
             self._loop.create_task(client.run())
         reader = Client(node, self._plan.clients, self._history, self._plan.pause_seconds, lambda: self._working)
         self._loop.create_task(reader.read_on())
+
+    def _flood(self, node: SimulatedNode) -> None:
+        if node.up and node.process is not None and self._gateways is None:
+            self._floods += 1
+            client = Client(node, 100 + self._floods, self._history, self._plan.pause_seconds, lambda: self._working)
+            self._loop.create_task(client.flood(40), context=node.process.context.copy())
 
     def _after_step(self, process: Process) -> None:
         node = self._nodes.get(process.name)
@@ -199,8 +223,10 @@ class _Run:
         if clients:
             await clients[0].create_schema()
         working = [client.start() for client in clients]
+        operator = None
         if self._plan.fault_pause_seconds:
             nemesis = Nemesis(cluster, self._plan.fault_pause_seconds, self._plan.faults)
+            operator = nemesis.operator
             await nemesis.strike(self._plan.seconds)
         else:
             await asyncio.sleep(self._plan.seconds)
@@ -208,11 +234,16 @@ class _Run:
         await cluster.wait_for(
             lambda: history.last_commit_began > healed_at, LIVENESS_SECONDS, "no transaction committed after the faults"
         )
+        await cluster.wait_for(
+            lambda: operator is None or not operator.busy,
+            OPERATOR_SECONDS,
+            "the membership does not become what it should",
+        )
         await asyncio.sleep(0.3)
         self._working = False
         if working:
             await asyncio.wait(working)
-        await cluster.wait_for(self._agree, AGREEMENT_SECONDS, f"the nodes do not agree: {self._positions()}")
+        await cluster.wait_for(self._agree, AGREEMENT_SECONDS, "the nodes do not agree")
         self._problems += check_logs(cluster)
         if self._gateways is None:
             self._problems += check_history(cluster.nodes[0], history)
@@ -222,13 +253,9 @@ class _Run:
 
     def _agree(self) -> bool:
         """All are up, have applied all that the leader's log has, and nothing is in flight."""
-        replicas = [node.replica for node in self._cluster.nodes if node.up]
-        if len(replicas) < len(self._cluster.nodes) or not any(each and each.is_leader for each in replicas):
+        members = self._cluster.members
+        replicas = [node.replica for node in members if node.up]
+        if len(replicas) < len(members) or not any(each and each.is_leader for each in replicas):
             return False
         ends = {(each._log.last_index, each._applied, each.frontier.position) for each in replicas if each}
         return len(ends) == 1 and all(last == applied for last, applied, _ in ends)
-
-    def _positions(self) -> str:
-        return ", ".join(
-            f"{node.name} {node.replica.frontier.position if node.replica else 'down'}" for node in self._cluster.nodes
-        )

@@ -163,7 +163,7 @@ class SqlClient:
     async def connected(self) -> Connection:
         """The present connection, or one to some node. Raises Gone."""
         if self._connection is None:
-            node = self._chance.choice(self._cluster.nodes)
+            node = self._chance.choice([node for node in self._cluster.nodes if not node.witness])
             try:
                 reader, writer = await self._cluster.network.of(self._name).connect(node.name, SQL_PORT, None)
             except OSError as error:
@@ -269,7 +269,9 @@ class SqlClient:
 
     async def judge(self) -> None:
         """At the end: ledger against beliefs, at every node."""
-        for node in self._cluster.nodes:
+        for node in self._cluster.members:
+            if node.witness:
+                continue
             reader, writer = await self._cluster.network.of(self._name).connect(node.name, SQL_PORT, None)
             connection = Connection(node.name, reader, writer)
             await connection.answer()

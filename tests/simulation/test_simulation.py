@@ -10,20 +10,37 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
+from tests.simulation.nemesis import FAULTS
 from tests.simulation.run import SQL, run_seed
 
 SOAK = os.environ.get("BOREAL_SOAK") == "1"
 SEEDS = int(os.environ.get("BOREAL_SEEDS", "20000")) if SOAK else 200
-SLICE = 500 if SOAK else 20
+SLICE = 500 if SOAK else 100
+
+CONSEQUENCES = (
+    "one-way partition",
+    "torn write",
+    "compaction",
+    "log begun anew",
+    "member removed",
+    "learner added",
+    "learner promoted",
+    "leadership transferred",
+    "candidate ambushed",
+    "leader returned",
+)
+"""What must have come of the faults in every slice."""
 
 
 @pytest.mark.timeout(SLICE * 15)
 @pytest.mark.parametrize("first", range(1, SEEDS + 1, SLICE))
 def test_seeds(first: int) -> None:
     commits = strong_reads = terms = 0
+    struck: Counter[str] = Counter()
     for seed in range(first, min(first + SLICE, SEEDS + 1)):
         result = run_seed(seed)
         if result.problems:
@@ -32,12 +49,15 @@ def test_seeds(first: int) -> None:
                 f"seed {seed}: {result.problems[0]}\nreplay: python -m tests.simulation --seed {seed}", pytrace=False
             )
         commits += result.figures["commits"]
-        strong_reads += result.figures["strong reads"]
+        strong_reads += sum(result.history.strong_reads.values())
         terms += result.figures["terms"]
+        struck.update(result.counts)
     # A slice in which nothing happened would prove nothing.
     assert commits > 10 * SLICE
     assert strong_reads > SLICE
     assert terms > SLICE
+    if SLICE >= 100:
+        assert not [what for what in (*FAULTS, *CONSEQUENCES) if not struck[what]], struck
 
 
 SQL_SEEDS = SEEDS // 20 if SOAK else 8

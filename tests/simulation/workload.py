@@ -6,11 +6,14 @@ same clients do for a journal in which only the leader takes proposals and for o
 Transactions:
 - *bank*: move money between two of eight accounts, or read all of them: the total never changes.
 - *append*: add the own transaction id to a list, which shows every order, loss and duplicate.
-- *locks*: lock rows of the bank in different strengths, with or without writing.
-- *serializable*: read some keys and a range, write elsewhere.
+- *locks*: lock rows of the bank in different strengths, with or without writing a register.
+- *serializable*: read some lists and registers, and a range; write a register.
 - *large*: more than one Raft entry, in fragments; some beyond the bound of keys, judged by relations.
 - *again*: propose an id again whose outcome is unknown.
 - *burst*: several of these at once, so that blocks hold more than one proposal and most of them conflict.
+
+Half of them are strong: they wait as a session on this node would, on whatever read path serves (`deploy.reads`). The
+others take what is there, so that a node without a leader still proposes.
 """
 
 from __future__ import annotations
@@ -19,24 +22,15 @@ import asyncio
 from collections.abc import Callable
 from random import Random
 
+from deploy.reads import ReplicaReads
+from frontend.errors import SqlError
 from journal.event import LockStrength, Outcome, Proposal, Verdict, WriteKind
 from journal.replica import Replica, TransactionStatus
+from tests.checker.history import ReadPath
 from tests.simulation.cluster import SimulatedNode
 from tests.simulation.history import Attempt, History, SnapshotRead
+from tests.simulation.keys import ACCOUNT_KEYS, ACCOUNT_START, BULK, LIST, REGISTER_KEYS, TOTAL, list_keys
 
-ACCOUNTS = 8
-ACCOUNT_START = 100
-TOTAL = ACCOUNTS * ACCOUNT_START
-LISTS = 4
-LIST_MAX = 60
-"""Entries of a list; an older one is dropped for each that is added."""
-
-BANK = b"\0\0\0\7\0\1"
-LIST = b"\0\0\0\x08\0\1"
-BULK = b"\0\0\0\x09\0\1"
-
-ACCOUNT_KEYS = [BANK + b"%d" % number for number in range(ACCOUNTS)]
-LIST_KEYS = [LIST + b"%d" % number for number in range(LISTS)]
 _STRENGTHS = (int(LockStrength.KEY_SHARE), int(LockStrength.EXCLUSIVE), int(LockStrength.NO_KEY_UPDATE))
 
 
@@ -72,6 +66,16 @@ class Client:
         self._going = going
         self._chance = Random(f"{node.cluster.seed}/client/{self._name}/{node.incarnation}")
         self._unknown: Attempt | None = None
+        self._session = node.incarnation * 1_000_000
+        self._apart = False
+        self._reads = ReplicaReads(
+            self._replica,
+            node.clock,
+            preference=self._chance.choice(("auto", "index", "clock")),
+            error_us=None,
+            fast_commit=self._cluster.shape.fast_commit,
+            timeout_seconds=1.0,
+        )
 
     async def run(self) -> None:
         """Transactions until told to end."""
@@ -88,71 +92,74 @@ class Client:
             await asyncio.sleep(self._chance.expovariate(1.0) * self._pause_seconds)
             await self._audit()
 
+    async def flood(self, count: int) -> None:
+        """Append and append, without waiting for any answer."""
+        self._apart = True
+        for _ in range(count):
+            self._cluster.loop.create_task(self._append())
+            await asyncio.sleep(0.004)
+
     # ---- transactions -----------------------------------------------------------------------------------------------
 
     async def _transfer(self) -> None:
-        attempt = self._begin()
+        attempt = await self._begin()
         source, target = self._chance.sample(ACCOUNT_KEYS, 2)
-        money = self._chance.randrange(1, 20)
+        money = min(self._chance.randrange(1, 20), amount(self._read(attempt, source)))
         for key, change in ((source, -money), (target, money)):
             balance = amount(self._read(attempt, key)) + change
             attempt.writes.append((key, b"%d" % balance, int(WriteKind.UPDATE)))
         await self._commit(attempt)
 
     async def _append(self) -> None:
-        attempt = self._begin()
-        for key in self._chance.sample(LIST_KEYS, self._chance.choice((1, 1, 2))):
-            entries = (self._read(attempt, key) or b"").split()[-LIST_MAX:]
+        attempt = await self._begin()
+        for key in self._chance.sample(list_keys(self._cluster.loop.time()), self._chance.choice((1, 1, 2))):
+            entries = (self._read(attempt, key) or b"").split()
             entries.append(b"%d" % attempt.txid)
             attempt.writes.append((key, b" ".join(entries), int(WriteKind.UPDATE)))
         await self._commit(attempt)
 
     async def _audit(self) -> None:
         """A read of everything: a strong one where this node can tell that it is up to date."""
-        history = self._history
-        floor = history.newest_acknowledged
-        strong = await self._is_current()
+        history, began_us = self._history, self._now_us()
+        path = await self._strongly() or ReadPath.AS_OF
         snapshot = self._rows.snapshot
-        if strong:
-            history.strong_reads += 1
-            if snapshot < floor:
-                history.violation(
-                    f"stale strong read at {self._name}: snapshot {snapshot}, but {floor} was acknowledged before it began"
-                )
-        read = SnapshotRead(f"{'strong' if strong else 'local'} read at {self._name}", snapshot, {})
-        for key in (*ACCOUNT_KEYS, *LIST_KEYS):
-            read.reads[key] = self._rows.get(key, snapshot)
-        total = sum(amount(read.reads[key]) for key in ACCOUNT_KEYS)
+        keys = (*ACCOUNT_KEYS, *REGISTER_KEYS, *list_keys(self._cluster.loop.time()))
+        reads = {key: self._rows.get(key, snapshot) for key in keys}
+        total = sum(amount(reads[key]) for key in ACCOUNT_KEYS)
         if total != TOTAL:
             history.violation(f"the bank holds {total} instead of {TOTAL} at {self._name}, snapshot {snapshot}")
-        history.reads.append(read)
+        history.reads.append(
+            SnapshotRead(
+                self._node.name, self._name, self._session_now(), path, began_us, self._now_us(), snapshot, reads
+            )
+        )
 
     async def _lock(self) -> None:
-        attempt = self._begin()
+        attempt = await self._begin()
         for key in self._chance.sample(ACCOUNT_KEYS[:3], self._chance.randrange(1, 3)):
             self._read(attempt, key)
             attempt.locks.append((key, self._chance.choice(_STRENGTHS)))
         if self._chance.random() < 0.5:
-            key = self._chance.choice(LIST_KEYS)
+            key = self._chance.choice(REGISTER_KEYS)
             attempt.writes.append(
                 (key, b"%d" % attempt.txid, int(self._chance.choice((WriteKind.UPDATE, WriteKind.INSERT))))
             )
         await self._commit(attempt)
 
     async def _serializable(self) -> None:
-        attempt = self._begin()
-        attempt.read_keys = self._chance.sample(LIST_KEYS, 2)
+        attempt = await self._begin()
+        attempt.read_keys = self._chance.sample((*REGISTER_KEYS, *list_keys(self._cluster.loop.time())), 2)
         for key in attempt.read_keys:
             self._read(attempt, key)
         if self._chance.random() < 0.3:
-            attempt.ranges.append((LIST + b"0", LIST + b"2"))
-        key = self._chance.choice(LIST_KEYS)
+            attempt.ranges.append((LIST, LIST + b"2"))
+        key = self._chance.choice(REGISTER_KEYS)
         attempt.writes.append((key, b"%d" % attempt.txid, int(WriteKind.UPDATE)))
         await self._commit(attempt)
 
     async def _large(self) -> None:
         """In fragments; of the two kinds one is judged by keys, the other by relations."""
-        attempt = self._begin()
+        attempt = await self._begin()
         count = self._chance.choice((12, 40))
         token = b"%d." % attempt.txid * (3000 // count // 20)
         first = self._chance.randrange(60)
@@ -164,7 +171,9 @@ class Client:
     async def _burst(self) -> None:
         some = (self._transfer, self._append, self._lock, self._lock, self._serializable)
         count = self._chance.randrange(2, 6)
+        self._apart = True
         await asyncio.gather(*[self._chance.choice(some)() for _ in range(count)])
+        self._apart = False
 
     async def _again(self) -> None:
         """The outcome of a transaction is unknown: ask, or propose it once more."""
@@ -177,28 +186,51 @@ class Client:
             status = asked.status(attempt.txid)
             if status in (TransactionStatus.ABORTED, TransactionStatus.COMMITTED):
                 attempt.resolved = "aborted" if status is TransactionStatus.ABORTED else "committed"
+                attempt.ended_us = self._now_us()
                 self._cluster.trace(self._name, f"{attempt.txid} has {attempt.resolved}")
         elif not attempt.resolved:
             await self._commit(attempt)
 
-    async def _is_current(self) -> bool:
-        """Whether a read that begins now may be strong: by the journal's barrier where it has one (its callback gets None,
-        or the verdict that refuses the read), else by the leader's lease."""
-        barrier = getattr(self._replica, "read_barrier", None)
-        if barrier is None:
-            return self._replica.has_lease
-        answered: asyncio.Future[Verdict | None] = self._cluster.loop.create_future()
-        barrier(answered.set_result)
-        return await answered is None
-
     # ---- parts ------------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> Attempt:
+    async def _strongly(self) -> ReadPath | None:
+        """Wait until a transaction that begins now may read strongly, and tell how; None if nobody can tell."""
+        floor = self._history.newest_acknowledged
+        path = ReadPath.LOCAL
+        if self._reads.waits:
+            path = ReadPath(self._reads.path)
+            answered: asyncio.Future[SqlError | None] = self._cluster.loop.create_future()
+            self._reads.barrier(answered.set_result)
+            if await answered is not None:
+                return None
+        self._history.strong_reads[path] += 1
+        if self._rows.snapshot < floor:
+            self._history.violation(
+                f"stale strong read at {self._name}, by {path.value}: snapshot {self._rows.snapshot}, but {floor} was "
+                f"acknowledged before it began"
+            )
+        return path
+
+    async def _begin(self) -> Attempt:
+        began_us, path = self._now_us(), None
+        if self._chance.random() < 0.5:
+            path = await self._strongly()
         snapshot = self._rows.snapshot
         if self._chance.random() < 0.05:
             # A transaction that began a while ago.
-            snapshot = max(0, snapshot - self._chance.choice((100_000, 2_000_000)))
-        return Attempt(self._replica.transaction_ids.next(), self._name, snapshot, {})
+            snapshot, path = max(0, snapshot - self._chance.choice((100_000, 2_000_000))), None
+        txid = self._replica.transaction_ids.next()
+        session = self._session_now()
+        return Attempt(txid, self._node.name, self._name, session, path or ReadPath.AS_OF, began_us, snapshot)
+
+    def _now_us(self) -> int:
+        return round(self._cluster.loop.time() * 1e6)
+
+    def _session_now(self) -> int:
+        """A session's transactions come one after the other: what runs beside others has one of its own."""
+        if self._apart:
+            self._session += 1
+        return self._session
 
     def _read(self, attempt: Attempt, key: bytes) -> bytes | None:
         value = self._rows.get(key, attempt.snapshot)
@@ -217,7 +249,7 @@ class Client:
         def answer(verdict: Verdict) -> None:
             if not process.alive:
                 return
-            history.answer(attempt, verdict, began)
+            history.answer(attempt, verdict, began, self._now_us())
             self._cluster.trace(self._name, f"{attempt.txid} {_told(verdict)}")
             if verdict.committed:
                 self._check_own(attempt, verdict)
@@ -238,6 +270,7 @@ class Client:
         verdict = await answered
         if verdict.outcome is Outcome.UNKNOWN:
             self._unknown = attempt
+            self._session += 1
         elif verdict.outcome is Outcome.NOT_LEADER:
             await asyncio.sleep(0.1)
 
