@@ -423,7 +423,7 @@ class JournalAdapter:
     def __init__(self, replica: Replica, *, patient: bool) -> None:
         self._replica = replica
         self.propose = self._propose_patiently if patient else replica.propose
-        self._large: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def _propose_patiently(self, proposal: Proposal, callback: Callable[[Verdict], None]) -> None:
         loop, propose = asyncio.get_running_loop(), self._replica.propose
@@ -445,9 +445,25 @@ class JournalAdapter:
         async def commit() -> None:
             callback(await self._replica.propose_large(proposal, _breathing(chunks)))
 
-        task = asyncio.get_running_loop().create_task(commit())
-        self._large.add(task)
-        task.add_done_callback(self._large.discard)
+        self._spawn(commit())
+
+    def resolve(self, txid: int, callback: Callable[[str], None]) -> None:
+        """See frontend.gateway.Journal."""
+
+        async def ask() -> None:
+            callback((await self._replica.resolve(txid)).value)
+
+        self._spawn(ask())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            task.get_loop().call_exception_handler({"message": "the journal could not be asked", "exception": error})
 
 
 class HistoryAdapter:

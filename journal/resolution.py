@@ -87,7 +87,7 @@ async def resolve(journal: Journal, txid: int) -> TransactionStatus:
         CorruptData: the event log is damaged.
     """
     if txid <= 0:
-        return TransactionStatus.UNKNOWN
+        return TransactionStatus.UNKNOWN  # nobody's
     if journal.is_pending(txid):
         return TransactionStatus.PENDING
     is_current = await _is_current(journal)
