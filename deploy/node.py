@@ -222,7 +222,13 @@ class Node:
         """Wait, within a bound, until this member has what was committed."""
         if self._readiness is None:
             return
-        if await self._readiness.joined(self.config.join_seconds):
+        joined = asyncio.ensure_future(self._readiness.joined(self.config.join_seconds))
+        ends: tuple[asyncio.Future[Any], ...] = (joined, self.replica.failed)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if self.replica.failed.done():
+            joined.cancel()
+            raise self.replica.failed.result()
+        if await joined:
             logger.info(
                 "joined: the leader is %s, position %d", self.replica.leader_name, self.replica.frontier.position
             )
@@ -274,8 +280,13 @@ class Node:
         if readiness is not None:
             if not readiness.has_majority:
                 status.waiting_for = f"a majority of the members: {readiness.reason or 'no answer'}"
+            report = self.replica.report()
+            if report.turned_away_by:
+                status.waiting_for = (
+                    f"{', '.join(report.turned_away_by)} to know {config.name} as a member: was it removed?"
+                )
             status.cluster = cluster_status(
-                self.replica.report(),
+                report,
                 cluster=config.cluster,
                 now_us=self._environment.clock.wall_us(),
                 has_majority=readiness.has_majority,
