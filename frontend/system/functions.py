@@ -441,7 +441,13 @@ def txid_current_if_assigned(context: Context) -> int | None:
 
 @scalar("sys.transaction_status(int8)", context=True, blocking=True)
 def transaction_status(context: Context, txid: int) -> Generator[float, None, str]:
-    """committed, aborted, in progress (on this node) or unknown; see `journal.resolution`."""
+    """What became of a transaction: `committed`, `aborted`, `in progress` (open on the node that is asked) or `unknown`.
+
+    The question decides it: a transaction that has not committed by then, wherever it is, never will (its COMMIT gets 40001), so
+    `aborted` means that it is safe to try again. `unknown` is what a node without a majority says, and where the journal retains
+    too little. A transaction that wrote nothing is not in the journal. `txid_status` and `pg_xact_status` are PostgreSQL's names
+    for the same, with NULL for what is not known; `txid_current()` tells the id beforehand, and DETAIL of 40003 afterwards.
+    """
     return context.system.transaction_status(txid)
 
 
