@@ -222,7 +222,13 @@ class Node:
         """Wait, within a bound, until this member has what was committed."""
         if self._readiness is None:
             return
-        if await self._readiness.joined(self.config.join_seconds):
+        joined = asyncio.ensure_future(self._readiness.joined(self.config.join_seconds))
+        ends: tuple[asyncio.Future[Any], ...] = (joined, self.replica.failed)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if self.replica.failed.done():
+            joined.cancel()
+            raise self.replica.failed.result()
+        if await joined:
             logger.info(
                 "joined: the leader is %s, position %d", self.replica.leader_name, self.replica.frontier.position
             )
@@ -274,8 +280,13 @@ class Node:
         if readiness is not None:
             if not readiness.has_majority:
                 status.waiting_for = f"a majority of the members: {readiness.reason or 'no answer'}"
+            report = self.replica.report()
+            if report.turned_away_by:
+                status.waiting_for = (
+                    f"{', '.join(report.turned_away_by)} to know {config.name} as a member: was it removed?"
+                )
             status.cluster = cluster_status(
-                self.replica.report(),
+                report,
                 cluster=config.cluster,
                 now_us=self._environment.clock.wall_us(),
                 has_majority=readiness.has_majority,
@@ -423,7 +434,7 @@ class JournalAdapter:
     def __init__(self, replica: Replica, *, patient: bool) -> None:
         self._replica = replica
         self.propose = self._propose_patiently if patient else replica.propose
-        self._large: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def _propose_patiently(self, proposal: Proposal, callback: Callable[[Verdict], None]) -> None:
         loop, propose = asyncio.get_running_loop(), self._replica.propose
@@ -445,9 +456,25 @@ class JournalAdapter:
         async def commit() -> None:
             callback(await self._replica.propose_large(proposal, _breathing(chunks)))
 
-        task = asyncio.get_running_loop().create_task(commit())
-        self._large.add(task)
-        task.add_done_callback(self._large.discard)
+        self._spawn(commit())
+
+    def resolve(self, txid: int, callback: Callable[[str], None]) -> None:
+        """See frontend.gateway.Journal."""
+
+        async def ask() -> None:
+            callback((await self._replica.resolve(txid)).value)
+
+        self._spawn(ask())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            task.get_loop().call_exception_handler({"message": "the journal could not be asked", "exception": error})
 
 
 class HistoryAdapter:

@@ -29,7 +29,6 @@ Measured (tests/journal/bench_commit.py, 2-core virtual machine): see DESIGN.md.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import ssl
 from collections import deque
@@ -37,6 +36,7 @@ from collections.abc import AsyncIterable, Coroutine, Iterable, Iterator
 
 import msgspec
 
+from journal.adjudicator import Adjudicator
 from journal.catchup import Mark
 from journal.clock import NODE_BITS, HybridClock, TransactionIds
 from journal.configuration import founding
@@ -62,6 +62,8 @@ from journal.large import LargeTransaction
 from journal.participant import Participant
 from journal.queued import Callback, Ordered, Waiting
 from journal.recovery import recover
+from journal.resolution import TransactionStatus as TransactionStatus
+from journal.resolution import resolve
 from journal.settings import ReplicaSettings as ReplicaSettings
 from journal.statemachine import Frontier, Subscriber
 from journal.synchronizer import Synchronizer, synchronizer_for
@@ -70,18 +72,6 @@ from journal.transport import Peer
 logger = logging.getLogger(__name__)
 
 _PARTS_PER_SYNCHRONIZATION = 16
-
-
-class TransactionStatus(enum.Enum):
-    """What the journal can tell of a transaction id."""
-
-    COMMITTED = "committed"
-    ABORTED = "aborted"
-    """Not in the journal and never will be."""
-    PENDING = "in progress"
-    """Waiting or ordered here, not decided."""
-    UNKNOWN = "unknown"
-    """Older than the window, or this node does not lead with a lease."""
 
 
 class Replica(Participant):
@@ -337,23 +327,22 @@ class Replica(Participant):
         """A transaction that sends its writes ahead of its proposal."""
         return LargeTransaction(self, txid, snapshot, self._settings.transaction_bytes_max)
 
-    def status(self, txid: int) -> TransactionStatus:
-        """What became of a transaction, as far as this node can tell (resolves unknown outcomes)."""
-        if any(w.proposal is not None and w.proposal.txid == txid for w in self._waiting):
-            return TransactionStatus.PENDING
-        if txid in self._forwarder.undecided:
-            return TransactionStatus.PENDING
-        if any(p.txid == txid for ordered in self._ordered.values() for p in ordered.proposals or ()):
-            return TransactionStatus.PENDING
-        if self._machine.adjudicator.committed(txid) is None:
-            self._machine.adjudicator.recall_window()
-        if self._machine.adjudicator.committed(txid) is not None:
-            return TransactionStatus.COMMITTED
-        began_us = txid >> NODE_BITS
-        # Whoever only believes to lead, or has not applied what earlier leaders left, cannot know that it never will be.
-        if began_us < self._machine.adjudicator.commit_ts - self._settings.window_us or not self.has_lease:
-            return TransactionStatus.UNKNOWN
-        return TransactionStatus.ABORTED
+    async def resolve(self, txid: int) -> TransactionStatus:
+        """What became of a transaction; the question decides it, if nothing else has (`journal.resolution`)."""
+        return await resolve(self, txid)
+
+    def is_pending(self, txid: int) -> bool:
+        """Whether this node has proposed the transaction, and does not know yet what became of it."""
+        return (
+            txid in self._forwarder.undecided
+            or any(waiting.proposal is not None and waiting.proposal.txid == txid for waiting in self._waiting)
+            or any(each.txid == txid for ordered in self._ordered.values() for each in ordered.proposals or ())
+        )
+
+    @property
+    def adjudicator(self) -> Adjudicator:
+        """Decides; and knows what has committed lately."""
+        return self._machine.adjudicator
 
     async def applied(self, position: int) -> None:
         """Wait until subscribers have been given this position."""

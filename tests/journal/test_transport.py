@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 from cryptography import x509
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from journal.environment import real_environment
-from journal.transport import PROTOCOL_VERSION, Hello, Peer, PeerTransport, _encode, is_well_formed
+from journal.transport import PROTOCOL_VERSION, Hello, Peer, PeerTransport, TurnedAway, _encode, is_well_formed
 from tests.journal.cluster import free_ports
 
 HEARTBEAT: dict[str, Any] = {
@@ -136,7 +137,6 @@ def test_only_raft_messages_pass() -> None:
     [
         Hello(99, "test", "node-0"),
         Hello(PROTOCOL_VERSION, "another", "node-0"),
-        Hello(PROTOCOL_VERSION, "test", "stranger"),
         Hello(PROTOCOL_VERSION, "test", "node-0", "nonsense"),
         ["no", "hello"],
     ],
@@ -148,6 +148,25 @@ def test_strangers_are_refused(hello: object) -> None:
         for frame in (_encode(hello), b"\0" + _encode((0.0, 3, HEARTBEAT))):
             writer.write(len(frame).to_bytes(4, "big") + frame)
         assert await reader.read() == b""
+        assert await right.deliver(0.1) == []
+        writer.close()
+
+    pair(work)
+
+
+@pytest.mark.parametrize("is_member", [False, True], ids=["stranger", "another directory"])
+def test_who_is_turned_away_hears_why(is_member: bool) -> None:
+    async def work(left: End, right: End) -> None:
+        right.transport.applied = lambda: 7
+        right.transport.identity_refusal = lambda name, identity: f"{name} is not {identity}"
+        port = right.transport._own.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        hello = Hello(PROTOCOL_VERSION, "test", "node-0" if is_member else "stranger", identity=5)
+        for frame in (_encode(hello), b"\0" + _encode((0.0, 3, HEARTBEAT))):
+            writer.write(len(frame).to_bytes(4, "big") + frame)
+        answer = msgspec.msgpack.decode((await reader.read())[4:], type=TurnedAway)
+        reason = "node-0 is not 5" if is_member else "stranger is not a member of the cluster"
+        assert answer == TurnedAway(7, reason, is_member)
         assert await right.deliver(0.1) == []
         writer.close()
 

@@ -9,7 +9,7 @@ Transactions:
 - *locks*: lock rows of the bank in different strengths, with or without writing.
 - *serializable*: read some keys and a range, write elsewhere.
 - *large*: more than one Raft entry, in fragments; some beyond the bound of keys, judged by relations.
-- *again*: propose an id again whose outcome is unknown.
+- *again*: propose an id again whose outcome is unknown, or ask some node for it, and then perhaps propose it again.
 - *burst*: several of these at once, so that blocks hold more than one proposal and most of them conflict.
 """
 
@@ -28,6 +28,7 @@ ACCOUNTS = 8
 ACCOUNT_START = 100
 TOTAL = ACCOUNTS * ACCOUNT_START
 LISTS = 4
+STATUS_SECONDS_MAX = 15.0
 LIST_MAX = 60
 """Entries of a list; an older one is dropped for each that is added."""
 
@@ -174,12 +175,19 @@ class Client:
         if self._chance.random() < 0.5:
             asked = self._chance.choice([node for node in self._cluster.nodes if node.up]).replica
             assert asked is not None
-            status = asked.status(attempt.txid)
-            if status in (TransactionStatus.ABORTED, TransactionStatus.COMMITTED):
-                attempt.resolved = "aborted" if status is TransactionStatus.ABORTED else "committed"
-                self._cluster.trace(self._name, f"{attempt.txid} has {attempt.resolved}")
-        elif not attempt.resolved:
-            await self._commit(attempt)
+            try:
+                async with asyncio.timeout(STATUS_SECONDS_MAX):
+                    status = await asked.resolve(attempt.txid)
+            except TimeoutError:
+                return  # whom it asked has crashed
+            if status not in (TransactionStatus.ABORTED, TransactionStatus.COMMITTED):
+                return
+            attempt.resolved = status.value
+            self._cluster.trace(self._name, f"{attempt.txid} has {attempt.resolved}")
+            if self._chance.random() < 0.5:
+                return
+        # What has been said of it holds, also for a proposal that comes late.
+        await self._commit(attempt)
 
     async def _is_current(self) -> bool:
         """Whether a read that begins now may be strong: by the journal's barrier where it has one (its callback gets None,
