@@ -23,7 +23,6 @@ from loadtest.regions.measure import Times, make_tables, print_table, steady_loa
 
 FILL_CLIENTS = 64
 FILL_STEP = 20_000
-BEFORE_SECONDS = 20.0
 CLIENTS = 4
 NEW = "n4"
 
@@ -98,7 +97,7 @@ def fill(cluster: Regions, target: Target, events: int) -> None:
             )
 
 
-def run(events: int, rate: int, directory: Path | None) -> dict[str, object]:
+def run(events: int, rate: int, before_seconds: float, directory: Path | None) -> dict[str, object]:
     """Measure, print, and return everything."""
     with Regions(wan="", directory=directory) as cluster:
         target = cluster.places["n1"].target
@@ -116,7 +115,7 @@ def run(events: int, rate: int, directory: Path | None) -> dict[str, object]:
             try:
                 time.sleep(2)
                 began = time.monotonic()
-                time.sleep(BEFORE_SECONDS)
+                time.sleep(before_seconds)
                 asked = time.monotonic()
                 cluster.verb("join", NEW, "--within", "600")
                 joined = time.monotonic()
