@@ -274,6 +274,7 @@ class LocalCluster:
 
     def stop(self, seconds_max: float = STOP_SECONDS_MAX) -> list[str]:
         """SIGTERM to every node, SIGKILL to those that have not ended in time, whose names are returned."""
+        self.nodes = LocalCluster.open(self.directory).nodes  # others may have joined meanwhile
         running = [node.name for node in self.nodes if self.process(node.name) is not None]
         for name in running:
             self._signal(name, signal.SIGCONT, signal.SIGTERM)

@@ -294,13 +294,16 @@ def cluster_revive(names: tuple[str, ...], data: Path) -> None:
 @cluster.command("join")
 @click.argument("name")
 @click.option("--vote/--no-vote", default=True, show_default=True, help="Whether it gets a vote when it has caught up.")
+@click.option(
+    "--within", type=click.FloatRange(1), default=60.0, show_default=True, metavar="SECONDS", help="How long to wait."
+)
 @_data
-def cluster_join(name: str, vote: bool, data: Path) -> None:
+def cluster_join(name: str, vote: bool, within: float, data: Path) -> None:
     """Add a node NAME with an empty disk to the running cluster, and wait until it has caught up."""
     from deploy.cluster import HOST
 
     found = _open(data)
-    found.join(name, vote=vote)
+    found.join(name, vote=vote, seconds_max=within)
     click.echo(f"{name} has joined: psql -h {HOST} -p {found.node(name).pg_port} -U postgres")
 
 

@@ -23,6 +23,7 @@ import asyncio
 import logging
 import os
 import ssl
+import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +31,7 @@ from typing import Any
 
 import msgspec
 
+from deploy.timer import ExactTimer
 from journal.environment import ConnectionHandler, Network, WallClock
 from journal.transport import Peer
 
@@ -188,7 +190,8 @@ class _Link(asyncio.Transport):
         self._inner = writer.transport
         self._outbound: deque[tuple[float, bytes]] = deque()
         self._outbound_bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = ExactTimer(self.loop, self._send)
+        self._is_set = False
         self._cut_since = 0.0
         self._closing = False
         self._pump = self.loop.create_task(self._read())
@@ -204,13 +207,13 @@ class _Link(asyncio.Transport):
         if not delay and not self._outbound and not self._faults.is_cut(self._name):
             self._inner.write(data)
             return
-        due = self.loop.time() + delay
+        due = time.monotonic() + delay
         if self._outbound:
             due = max(due, self._outbound[-1][0])
         self._outbound.append((due, bytes(data)))
         self._outbound_bytes += len(data)
-        if self._timer is None:
-            self._timer = self.loop.call_at(self._outbound[0][0], self._send)
+        if not self._is_set:
+            self._set_timer()
 
     def get_write_buffer_size(self) -> int:
         """What was not sent yet."""
@@ -238,8 +241,7 @@ class _Link(asyncio.Transport):
             return
         self._closing = True
         self._faults.untrack(self)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.close()
         self._pump.cancel()
         self._outbound.clear()
         self._outbound_bytes = 0
@@ -253,7 +255,7 @@ class _Link(asyncio.Transport):
             return
         if not self._faults.is_cut(self._name):
             self._cut_since = 0.0
-            if self._outbound and self._timer is None:
+            if self._outbound and not self._is_set:
                 self._send()
         elif not self._cut_since:
             self._cut_since = self.loop.time()
@@ -261,17 +263,21 @@ class _Link(asyncio.Transport):
             self.reader.set_exception(TimeoutError(f"{self._name} does not answer (cut)"))
             self.close()
 
+    def _set_timer(self) -> None:
+        self._is_set = True
+        self._timer.set(self._outbound[0][0])
+
     def _send(self) -> None:
-        self._timer = None
+        self._is_set = False
         if self._faults.is_cut(self._name):
             return
-        now = self.loop.time()
+        now = time.monotonic()
         while self._outbound and self._outbound[0][0] <= now:
             _, data = self._outbound.popleft()
             self._outbound_bytes -= len(data)
             self._inner.write(data)
         if self._outbound:
-            self._timer = self.loop.call_at(self._outbound[0][0], self._send)
+            self._set_timer()
 
     async def _read(self) -> None:
         try:

@@ -266,8 +266,8 @@ def commands_page() -> str:
         context = click.Context(command, info_name=name, terminal_width=110, max_content_width=110)
         parts.append(f"## {context.info_name}\n\n```\n{command.get_help(context)}\n```\n")
     parts.append(
-        "The two scripts of loadtest/ are run from a checkout: `python -m loadtest.compare --help`, "
-        "`python -m loadtest.figures --help`.\n"
+        "The scripts of loadtest/ are run from a checkout: `python -m loadtest.compare --help`, "
+        "`python -m loadtest.figures --help`, `python -m loadtest.regions --help`.\n"
     )
     return "\n".join(parts)
 

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
@@ -70,6 +71,26 @@ def test_what_is_made(tmp_path: Path) -> None:
     fixed = LocalCluster.make(tmp_path / "fixed", regions=5, witness=False, base_port=20_000)
     assert (fixed.nodes[4].pg_port, fixed.nodes[4].http_port, fixed.nodes[4].peer_port) == (20_005, 20_105, 20_205)
     assert not any(node.witness for node in fixed.nodes)
+
+
+def test_stop_ends_nodes_that_joined_later(tmp_path: Path) -> None:
+    """By another process: what stands in for the node is whoever holds the lock on its data directory."""
+    made = LocalCluster.make(tmp_path)
+    other = LocalCluster.open(tmp_path)
+    other.nodes = (*other.nodes, msgspec.structs.replace(other.nodes[0], name="n4", founder=False))
+    other._write({})
+    program = (
+        "import sys, time, pathlib; from deploy.directory import lock\n"
+        "with lock(pathlib.Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
+    )
+    made.data("n4").mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(made.data("n4"))], cwd=ROOT, stdout=subprocess.PIPE
+    ) as node:
+        assert node.stdout is not None
+        assert node.stdout.readline() == b"locked\n"
+        assert made.stop() == []
+        assert node.wait(5) == -signal.SIGTERM
 
 
 def test_faults_are_written(tmp_path: Path) -> None:
