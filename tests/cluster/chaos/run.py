@@ -110,7 +110,7 @@ class _Run:
         plan = self._plan
         settings = {
             "read_path": plan.read_path,
-            "journal_segment_bytes": str(256 << 10),
+            "journal_segment_bytes": str(64 << 10),
             **({"clock_error_us": str(CLOCK_ERROR_US)} if plan.read_path == "clock" else {}),
             **plan.settings,
         }
@@ -213,9 +213,9 @@ class _Run:
     def _tracebacks(self, cluster: LocalCluster) -> list[str]:
         """Nodes that logged what they did not expect."""
         return [
-            f"{node.name}: a traceback in {cluster.log(node.name)}"
+            f"{node.name}: an exception that nobody caught, in {cluster.log(node.name)}"
             for node in cluster.nodes
-            if "Traceback" in cluster.log(node.name).read_text("utf-8", "replace")
+            if " ERROR asyncio: " in cluster.log(node.name).read_text("utf-8", "replace")
         ]
 
     def _report(
