@@ -2,7 +2,7 @@
 
 A gap is the time between two acknowledged commits, one after the other, anywhere in the cluster. It belongs to a strike if it ends
 after the strike began, and begins after, or at most `BEFORE_US` before, that. `during` begins before the healing, `after` behind it.
-For a fault that silences its victim, what the victim's gateway acknowledges in that window does not count: commits of the
+For a fault that silences its victim, what the victim's gateway acknowledges until the healing does not count: commits of the
 surviving nodes are what the gap is in.
 """
 
@@ -44,7 +44,7 @@ def measure(commits: Sequence[tuple[int, str]], strikes: Sequence[Strike], end_u
         counted = [
             time_us
             for time_us, node in commits[first:last]
-            if not (strike.fault.silences and node == strike.victim and strike.began_us <= time_us < next_us)
+            if not (strike.fault.silences and node == strike.victim and strike.began_us <= time_us < strike.healed_us)
         ]
         during = after = 0
         for one, other in zip(counted, counted[1:], strict=False):

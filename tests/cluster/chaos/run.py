@@ -130,7 +130,7 @@ class _Run:
         finally:
             late = cluster.stop()
         self._problems += [f"{name} did not drain in time" for name in late]
-        self._problems += self._tracebacks(cluster)
+        self._problems += self._uncaught(cluster)
         began = time.monotonic()
         events, different = judgement.compare_logs(cluster)
         self._problems += different
@@ -210,13 +210,19 @@ class _Run:
             made.append(client)
         return made
 
-    def _tracebacks(self, cluster: LocalCluster) -> list[str]:
-        """Nodes that logged what they did not expect."""
-        return [
-            f"{node.name}: an exception that nobody caught, in {cluster.log(node.name)}"
-            for node in cluster.nodes
-            if " ERROR asyncio: " in cluster.log(node.name).read_text("utf-8", "replace")
-        ]
+    def _uncaught(self, cluster: LocalCluster) -> list[str]:
+        """Nodes that logged an exception which nobody caught; what falls out of one that stops by itself does not count."""
+        problems = []
+        for node in cluster.nodes:
+            stopped = False
+            for line in cluster.log(node.name).read_text("utf-8", "replace").splitlines():
+                if line.startswith("boreal: the node stopped") or " deploy.faults: " in line:
+                    stopped = line.startswith("boreal")  # a node that starts tells its faults first
+                elif " ERROR asyncio: " in line and not stopped:
+                    problems.append(
+                        f"{node.name}: an exception that nobody caught, in {cluster.log(node.name)}: {line}"
+                    )
+        return problems
 
     def _report(
         self,
