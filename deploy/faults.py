@@ -1,9 +1,9 @@
-"""Faults on purpose: delays, cuts and a wrong clock for one node, read from a file while it runs.
+"""Faults on purpose: delays, cuts, a wrong clock and a bad disk for one node, read from a file while it runs.
 
-    {"delays_ms": {"n2": 6, "n3": 31}, "cut": ["n3"], "skew_us": 0}
+    {"delays_ms": {"n2": 6, "n3": 31}, "cut": ["n3"], "skew_us": 0, "disk_delay_ms": 0, "disk_full": false}
 
 This is how `boreal cluster` makes a wide area of one machine, without privileges and without a change to what runs in
-production: a `Network` and a `WallClock` that stand in for the host's (`journal.environment`).
+production: a `Network`, a `WallClock` and a `Disk` (`deploy.faulty_disk`) that stand in for the host's (`journal.environment`).
 
 **Delays** hold back everything on connections that this node has dialled, in both directions, by the time given: one way, so half
 a round trip. Since a connection between members goes one way only, dialled by whoever sends, each direction of a pair has the
@@ -27,9 +27,10 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from deploy.timer import ExactTimer
 from journal.environment import ConnectionHandler, Network, WallClock
@@ -51,11 +52,15 @@ class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         delays_ms: one-way delay to each peer.
         cut: peers to which nothing passes.
         skew_us: how far this node's wall clock is ahead.
+        disk_delay_ms: by how much every synchronization takes longer.
+        disk_full: no file of the journal may begin or grow.
     """
 
     delays_ms: dict[str, float] = {}
     cut: tuple[str, ...] = ()
     skew_us: int = 0
+    disk_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0
+    disk_full: bool = False
 
 
 def read_faults(file: Path) -> FaultSettings:

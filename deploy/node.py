@@ -34,6 +34,7 @@ from deploy.config import Config, ConfigError
 from deploy.control import Control
 from deploy.directory import lock
 from deploy.faults import Faults, FaultyNetwork, SkewedClock
+from deploy.faulty_disk import FaultyDisk, FaultySynchronizer
 from deploy.readiness import Readiness
 from deploy.reads import ReplicaReads
 from deploy.status import NodeStatus, cluster_status
@@ -508,6 +509,8 @@ def _environment(config: Config, faults: Faults | None) -> Environment:
         environment,
         clock=SkewedClock(environment.clock, faults),
         network=FaultyNetwork(environment.network, faults),
+        disk=FaultyDisk(faults),
+        synchronizer=lambda loop, file: FaultySynchronizer(loop, file, faults),
     )
 
 
@@ -529,6 +532,9 @@ def _replica(config: Config, environment: Environment) -> Replica:
         witness=config.is_witness,
         window_us=config.conflict_window_seconds * 1_000_000,
         transaction_bytes_max=config.transaction_bytes_max,
+        raft_segment_bytes=config.journal_segment_bytes,
+        event_segment_bytes=2 * config.journal_segment_bytes,
+        compact_bytes=2 * config.journal_segment_bytes,
         heartbeat_seconds=config.heartbeat_ms / 1000,
         election_seconds_min=config.election_ms / 1000,
         election_seconds_max=2 * config.election_ms / 1000,

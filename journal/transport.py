@@ -49,6 +49,8 @@ _HELLO_SECONDS_MAX = 5.0
 _CONNECT_SECONDS_MAX = 2.0
 _RETRY_SECONDS = 0.2
 _TURNED_AWAY_SECONDS = 2.0
+_GOODBYE_SECONDS_MAX = 0.5
+"""How long a peer may take to close its end; one that is paused never does."""
 _FIELDS: dict[str, dict[str, type]] = {
     "append_entries": {"term": int, "commit_index": int, "entries": list, "prevLogIdx": int, "prevLogTerm": int},
     "next_node_idx": {"next_node_idx": int, "reset": bool, "success": bool},
@@ -222,6 +224,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self._ended: set[asyncio.Task[None]] = set()
         self._inbound: set[asyncio.StreamWriter] = set()
         self._inbound_of: dict[str, asyncio.StreamWriter] = {}
+        self._serving: set[asyncio.Task[None]] = set()
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._connections: dict[str, int] = {}
         self._inbox: deque[tuple[str, float, int, Message]] = deque()
@@ -267,7 +270,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             self._dialers[peer.name] = asyncio.ensure_future(self._dial(peer))
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close everything; returns when nobody is served any more."""
         self._started = False
         tasks = [*self._dialers.values(), *self._ended]
         for task in tasks:
@@ -278,6 +281,12 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         for writer in [*self._writers.values(), *self._inbound]:
             writer.close()
         self._writers.clear()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=_GOODBYE_SECONDS_MAX)
+        for writer in self._inbound:
+            writer.transport.abort()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=_GOODBYE_SECONDS_MAX)
 
     def set_peers(self, peers: list[Peer]) -> None:
         """From now on these are the others. Connections of those that stay are kept."""
@@ -430,6 +439,10 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._inbound.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         name = ""
         try:
             frame = await asyncio.wait_for(read_frame(reader), _HELLO_SECONDS_MAX)

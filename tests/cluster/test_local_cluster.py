@@ -107,6 +107,17 @@ def test_faults_are_written(tmp_path: Path) -> None:
     made.heal()
     assert all(not made.faults(node.name).cut and not made.faults(node.name).skew_us for node in made.nodes)
     assert made.faults("n1") == made.faults("n1").__class__(delays_ms={"n2": 6.0, "n3": 31.0})
+    made.bridge("n3")
+    assert [made.faults(node.name).cut for node in made.nodes] == [("n2",), ("n1",), ()]
+    made.heal()
+    made.deafen(["n1"])
+    made.slow_disk("n2", 80.0)
+    made.fill_disk("n3")
+    assert [made.faults(node.name).cut for node in made.nodes] == [(), ("n1",), ("n1",)]
+    assert (made.faults("n2").disk_delay_ms, made.faults("n3").disk_full) == (80.0, True)
+    made.heal()
+    assert made.faults("n2") == made.faults("n2").__class__(delays_ms={"n1": 6.0, "n3": 30.0})
+    assert not made.faults("n3").disk_full
     for names in ([], ["n1", "n2", "n3"], ["n4"]):
         with pytest.raises(ClusterError):
             made.partition(names)

@@ -266,3 +266,27 @@ def test_mutual_tls_and_a_certificate_of_another_name(tmp_path: Path) -> None:
         assert await left.deliver(0.3) == []
 
     pair(work, options=(options[0], options[1]))
+
+
+def test_nobody_is_served_after_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also if the other end does not answer any more. A handler that is left over is cancelled with the loop, which some versions of
+    Python log as an error."""
+    contexts = authority(tmp_path)
+    options: list[dict[str, Any]] = []
+    for name in ("node-0", "node-1"):
+        server, client = contexts(name)
+        options.append({"server_tls": server, "client_tls": client})
+
+    async def work(left: End, right: End) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", left.transport._own.port, ssl=contexts("node-1")[1])
+        hello = _encode(Hello(PROTOCOL_VERSION, "test", "node-1"))
+        writer.write(len(hello).to_bytes(4, "big") + hello)
+        await asyncio.sleep(0.1)
+        writer.transport.pause_reading()
+        assert left.transport._serving
+        await left.transport.stop()
+        assert not left.transport._serving
+        writer.transport.abort()
+
+    pair(work, options=(options[0], options[1]))
+    assert "Exception in callback" not in caplog.text
