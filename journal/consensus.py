@@ -202,6 +202,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._pre_votes: dict[str, float] = {}
         self._pre_vote_due = 0.0
         self._yields_until = 0.0
+        self._yielding_to: dict[str, float] = {}
+        """Since when, without a leader in between."""
         self._votes_counted: set[tuple[int, str]] = set()
         self._forced_term = 0
         self._lease_given_up_in = -1
@@ -391,6 +393,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         if kind == "append_entries" and message["term"] >= self.raftCurrentTerm:
             self._leader_heard = now
             self._pre_votes.clear()
+            self._yielding_to.clear()
         if kind == "request_vote":
             return bool(message.get("forced")) or not self._sticks(now)
         return True
@@ -423,7 +426,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
 
     def _answer_pre_vote(self, node: Node, message: Message) -> None:
         """It binds nobody: it only says that a vote would be given. Of two who would stand at the same time, the one
-        with the longer log, then the larger name, gets the other's: they would only split the vote."""
+        with the longer log, then the larger name, gets the other's: they would only split the vote. But nobody yields to the
+        same node for long: one that does not hear its grants asks for ever."""
         now = self._clock.monotonic()
         term, last = message["term"], tuple(message["last"])
         taken = term < self.raftCurrentTerm or (
@@ -434,7 +438,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             return
         if campaigning and not self.is_witness and (last, node.id) < (self._last(), self._own_name):
             return
-        self._yields_until = now + 2 * self._timing.heartbeat
+        if now - self._yielding_to.setdefault(node.id, now) < self._timing.election_min:
+            self._yields_until = now + 2 * self._timing.heartbeat
         self._peers.send(node, {"type": "pre_vote_granted", "term": term})
 
     def _last(self) -> tuple[int, int]:
