@@ -50,8 +50,7 @@ def ip(*arguments: str) -> None:
 
 @pytest.fixture
 def namespace() -> Iterator[str]:
-    unique = time.monotonic_ns() % 10**9  # the kernel removes links some time after their namespace
-    link, far = f"bo{unique}a", f"bo{unique}b"
+    link, far = f"bo{os.getpid()}a", f"bo{os.getpid()}b"
     try:
         ip("netns", "add", NAMESPACE)
     except (OSError, subprocess.CalledProcessError):
@@ -66,7 +65,9 @@ def namespace() -> Iterator[str]:
     except subprocess.CalledProcessError:
         pytest.skip("no right to make a link")
     finally:
-        subprocess.run(["ip", "netns", "del", NAMESPACE], check=True)
+        # At once; with its namespace it would go later, and meanwhile take the next one's packets.
+        subprocess.run(["ip", "link", "del", link], check=False, capture_output=True)
+        ip("netns", "del", NAMESPACE)
 
 
 @pytest.mark.parametrize("speaks", [False, True], ids=["listens", "sends"])
