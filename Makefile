@@ -24,7 +24,7 @@ lint: $(VENV)/.test-ready
 	$(BIN)/mypy
 
 # Tests of whole clusters of processes follow one another in one story, and want the machine for themselves.
-CLUSTERS := tests/cluster/test_three_regions.py tests/cluster/test_local_cluster.py
+CLUSTERS := tests/cluster/test_three_regions.py tests/cluster/test_local_cluster.py tests/cluster/chaos
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(CLUSTERS:%=--ignore=%)

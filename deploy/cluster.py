@@ -4,7 +4,7 @@
     DIR/certificates/       an authority and a certificate for each node
     DIR/n1/boreal.toml      the node's configuration, as somebody would write it for three hosts
     DIR/n1/data, DIR/n1/log
-    DIR/n1/faults.json      delays, cuts and skew that are in force on it (`deploy.faults`)
+    DIR/n1/faults.json      delays, cuts, skew and disk faults that are in force on it (`deploy.faults`)
 
 Every verb works from any process that knows the directory: a node's process is found by the lock on its data directory, which
 the kernel releases with the process, so a number that was reused by something else is never signalled.
@@ -274,6 +274,7 @@ class LocalCluster:
 
     def stop(self, seconds_max: float = STOP_SECONDS_MAX) -> list[str]:
         """SIGTERM to every node, SIGKILL to those that have not ended in time, whose names are returned."""
+        self.nodes = LocalCluster.open(self.directory).nodes  # others may have joined meanwhile
         running = [node.name for node in self.nodes if self.process(node.name) is not None]
         for name in running:
             self._signal(name, signal.SIGCONT, signal.SIGTERM)
@@ -387,10 +388,29 @@ class LocalCluster:
         cut = read_faults(self._faults_file(name)).cut
         self._change_faults(name, cut=tuple(dict.fromkeys([*cut, *others])))
 
+    def bridge(self, name: str) -> None:
+        """Of the other nodes no two reach each other; all of them reach this one."""
+        others = [node.name for node in self.nodes if node.name != self.node(name).name]
+        for each in others:
+            self._cut(each, [other for other in others if other != each])
+
+    def deafen(self, names: Sequence[str]) -> None:
+        """The other one-way partition: these nodes no longer hear the others, who still hear them."""
+        inside = {self.node(name).name for name in names}
+        self.partition([node.name for node in self.nodes if node.name not in inside], one_way=True)
+
+    def slow_disk(self, name: str, delay_ms: float) -> None:
+        """Every synchronization of the node's journal takes so much longer; 0: no longer."""
+        self._change_faults(self.node(name).name, disk_delay_ms=delay_ms)
+
+    def fill_disk(self, name: str) -> None:
+        """The node's journal gets no further space."""
+        self._change_faults(self.node(name).name, disk_full=True)
+
     def heal(self) -> None:
-        """No cuts any more, and right clocks; delays stay."""
+        """No cuts any more, right clocks, disks that are quick and have space; delays stay."""
         for node in self.nodes:
-            self._change_faults(node.name, cut=(), skew_us=0)
+            self._change_faults(node.name, cut=(), skew_us=0, disk_delay_ms=0.0, disk_full=False)
 
     def skew(self, name: str, skew_us: int) -> None:
         """Set how far a node's clock is ahead of the host's."""

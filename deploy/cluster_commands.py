@@ -263,7 +263,9 @@ def _print_nodes(found: LocalCluster) -> None:
         table.add_row(node.name, node.region, role, connect, str(node.http_port))
     Console(highlight=False).print(table)
     click.echo(f"Each node's configuration, data and log are in {found.directory}/NAME.")
-    click.echo("Ctrl-C stops all. `boreal cluster status|kill|revive|pause|resume|partition|heal|skew --help`")
+    click.echo(
+        "Ctrl-C stops all. `boreal cluster status|kill|revive|pause|resume|partition|bridge|skew|slow-disk|fill-disk|heal --help`"
+    )
 
 
 def _each(names: tuple[str, ...], act: Callable[[str], None], done: str) -> None:
@@ -294,13 +296,16 @@ def cluster_revive(names: tuple[str, ...], data: Path) -> None:
 @cluster.command("join")
 @click.argument("name")
 @click.option("--vote/--no-vote", default=True, show_default=True, help="Whether it gets a vote when it has caught up.")
+@click.option(
+    "--within", type=click.FloatRange(1), default=60.0, show_default=True, metavar="SECONDS", help="How long to wait."
+)
 @_data
-def cluster_join(name: str, vote: bool, data: Path) -> None:
+def cluster_join(name: str, vote: bool, within: float, data: Path) -> None:
     """Add a node NAME with an empty disk to the running cluster, and wait until it has caught up."""
     from deploy.cluster import HOST
 
     found = _open(data)
-    found.join(name, vote=vote)
+    found.join(name, vote=vote, seconds_max=within)
     click.echo(f"{name} has joined: psql -h {HOST} -p {found.node(name).pg_port} -U postgres")
 
 
@@ -323,17 +328,55 @@ def cluster_resume(names: tuple[str, ...], data: Path) -> None:
 @cluster.command("partition")
 @_names
 @click.option("--one-way", is_flag=True, help="What they send is lost; they still hear the others.")
+@click.option("--deaf", is_flag=True, help="What is sent to them is lost; the others still hear them.")
 @_data
-def cluster_partition(names: tuple[str, ...], one_way: bool, data: Path) -> None:
+def cluster_partition(names: tuple[str, ...], one_way: bool, deaf: bool, data: Path) -> None:
     """Cut nodes off from all others, together."""
-    _open(data).partition(names, one_way=one_way)
+    if one_way and deaf:
+        raise click.UsageError("--one-way and --deaf are opposites; without either nothing passes")
+    found = _open(data)
+    if deaf:
+        found.deafen(names)
+    else:
+        found.partition(names, one_way=one_way)
     click.echo(f"cut off: {', '.join(names)}")
+
+
+@cluster.command("bridge")
+@click.argument("name")
+@_data
+def cluster_bridge(name: str, data: Path) -> None:
+    """Cut all other nodes off from each other; each of them still reaches NAME."""
+    _open(data).bridge(name)
+    click.echo(f"only {name} is reached by all")
+
+
+@cluster.command("slow-disk")
+@_names
+@click.option("--by", required=True, metavar="DURATION", help="By how much every synchronization takes longer.")
+@_data
+def cluster_slow_disk(names: tuple[str, ...], by: str, data: Path) -> None:
+    """Make the disks of nodes' journals slow."""
+    from deploy.cluster import parse_duration_us
+
+    found, delay_ms = _open(data), parse_duration_us(by) / 1000
+    if not 0 <= delay_ms <= 60_000:
+        raise click.BadParameter("between 0 and 60s", param_hint="--by")
+    _each(names, lambda name: found.slow_disk(name, delay_ms), f"synchronizes {delay_ms:g} ms slower")
+
+
+@cluster.command("fill-disk")
+@_names
+@_data
+def cluster_fill_disk(names: tuple[str, ...], data: Path) -> None:
+    """Give nodes' journals no further space."""
+    _each(names, _open(data).fill_disk, "has a full disk")
 
 
 @cluster.command("heal")
 @_data
 def cluster_heal(data: Path) -> None:
-    """End every partition and set every clock right; delays stay."""
+    """End every partition and disk fault, and set every clock right; delays stay."""
     _open(data).heal()
     click.echo("healed")
 
@@ -398,6 +441,8 @@ def _statuses(found: LocalCluster, statuses: dict[str, NodeStatus | None]) -> Ta
         faults = found.faults(name)
         shown = [f"cut {','.join(faults.cut)}"] if faults.cut else []
         shown += [f"skew {faults.skew_us / 1000:g} ms"] if faults.skew_us else []
+        shown += [f"disk {faults.disk_delay_ms:g} ms slower"] if faults.disk_delay_ms else []
+        shown += ["disk full"] if faults.disk_full else []
         cluster = status.cluster if status is not None else None
         if status is None or cluster is None:
             state = "down" if found.process(name) is None else "silent"

@@ -71,7 +71,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         clock_error_us: the largest error of any member's clock; -1: what this host's kernel says of its own.
         closed_ms: how often the leader tells up to when time is closed; 0: with its heartbeats.
         join_seconds: how long a member waits, when it starts, for a leader and for what was committed meanwhile.
-        faults_file: JSON file with delays, cuts and a clock skew for this node, as `boreal cluster` writes it; for tests.
+        faults_file: JSON file with delays, cuts and a clock skew for this node, and what is wrong with its disk, as
+            `boreal cluster` writes it; for tests.
         pg_host, pg_port: the PostgreSQL listener; port 0 takes a free one.
         pg_socket_directory: also listen on the Unix socket `.s.PGSQL.PORT` in this directory; empty for none.
         http_host, http_port: health and metrics.
@@ -84,6 +85,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         connections_max: client connections at once.
         cache_bytes: RocksDB block cache.
         busy_poll_us: how long the node looks for a client's next message before it sleeps; 0 sleeps at once.
+        journal_segment_bytes: size of a file of the Raft log, which is compacted beyond two of them; files of the event log are
+            twice as large. Space is taken file by file, so small ones suit small disks.
         drain_seconds: how long SIGTERM lets transactions finish.
         log_level: of the node's log on standard error.
     """
@@ -127,6 +130,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connections_max: Positive = 1000
     cache_bytes: Positive = 256 << 20
     busy_poll_us: Annotated[int, Meta(ge=0, le=10_000)] = 50
+    journal_segment_bytes: Annotated[int, Meta(ge=64 << 10, le=1 << 30)] = 32 << 20
     drain_seconds: Annotated[float, Meta(ge=0)] = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -1,9 +1,9 @@
-"""Faults on purpose: delays, cuts and a wrong clock for one node, read from a file while it runs.
+"""Faults on purpose: delays, cuts, a wrong clock and a bad disk for one node, read from a file while it runs.
 
-    {"delays_ms": {"n2": 6, "n3": 31}, "cut": ["n3"], "skew_us": 0}
+    {"delays_ms": {"n2": 6, "n3": 31}, "cut": ["n3"], "skew_us": 0, "disk_delay_ms": 0, "disk_full": false}
 
 This is how `boreal cluster` makes a wide area of one machine, without privileges and without a change to what runs in
-production: a `Network` and a `WallClock` that stand in for the host's (`journal.environment`).
+production: a `Network`, a `WallClock` and a `Disk` (`deploy.faulty_disk`) that stand in for the host's (`journal.environment`).
 
 **Delays** hold back everything on connections that this node has dialled, in both directions, by the time given: one way, so half
 a round trip. Since a connection between members goes one way only, dialled by whoever sends, each direction of a pair has the
@@ -23,13 +23,16 @@ import asyncio
 import logging
 import os
 import ssl
+import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from deploy.timer import ExactTimer
 from journal.environment import ConnectionHandler, Network, WallClock
 from journal.transport import Peer
 
@@ -49,11 +52,15 @@ class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         delays_ms: one-way delay to each peer.
         cut: peers to which nothing passes.
         skew_us: how far this node's wall clock is ahead.
+        disk_delay_ms: by how much every synchronization takes longer.
+        disk_full: no file of the journal may begin or grow.
     """
 
     delays_ms: dict[str, float] = {}
     cut: tuple[str, ...] = ()
     skew_us: int = 0
+    disk_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0
+    disk_full: bool = False
 
 
 def read_faults(file: Path) -> FaultSettings:
@@ -188,7 +195,8 @@ class _Link(asyncio.Transport):
         self._inner = writer.transport
         self._outbound: deque[tuple[float, bytes]] = deque()
         self._outbound_bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = ExactTimer(self.loop, self._send)
+        self._is_set = False
         self._cut_since = 0.0
         self._closing = False
         self._pump = self.loop.create_task(self._read())
@@ -204,13 +212,13 @@ class _Link(asyncio.Transport):
         if not delay and not self._outbound and not self._faults.is_cut(self._name):
             self._inner.write(data)
             return
-        due = self.loop.time() + delay
+        due = time.monotonic() + delay
         if self._outbound:
             due = max(due, self._outbound[-1][0])
         self._outbound.append((due, bytes(data)))
         self._outbound_bytes += len(data)
-        if self._timer is None:
-            self._timer = self.loop.call_at(self._outbound[0][0], self._send)
+        if not self._is_set:
+            self._set_timer()
 
     def get_write_buffer_size(self) -> int:
         """What was not sent yet."""
@@ -238,8 +246,7 @@ class _Link(asyncio.Transport):
             return
         self._closing = True
         self._faults.untrack(self)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.close()
         self._pump.cancel()
         self._outbound.clear()
         self._outbound_bytes = 0
@@ -253,7 +260,7 @@ class _Link(asyncio.Transport):
             return
         if not self._faults.is_cut(self._name):
             self._cut_since = 0.0
-            if self._outbound and self._timer is None:
+            if self._outbound and not self._is_set:
                 self._send()
         elif not self._cut_since:
             self._cut_since = self.loop.time()
@@ -261,17 +268,21 @@ class _Link(asyncio.Transport):
             self.reader.set_exception(TimeoutError(f"{self._name} does not answer (cut)"))
             self.close()
 
+    def _set_timer(self) -> None:
+        self._is_set = True
+        self._timer.set(self._outbound[0][0])
+
     def _send(self) -> None:
-        self._timer = None
+        self._is_set = False
         if self._faults.is_cut(self._name):
             return
-        now = self.loop.time()
+        now = time.monotonic()
         while self._outbound and self._outbound[0][0] <= now:
             _, data = self._outbound.popleft()
             self._outbound_bytes -= len(data)
             self._inner.write(data)
         if self._outbound:
-            self._timer = self.loop.call_at(self._outbound[0][0], self._send)
+            self._set_timer()
 
     async def _read(self) -> None:
         try:

@@ -34,6 +34,7 @@ from deploy.config import Config, ConfigError
 from deploy.control import Control
 from deploy.directory import lock
 from deploy.faults import Faults, FaultyNetwork, SkewedClock
+from deploy.faulty_disk import FaultyDisk, FaultySynchronizer
 from deploy.readiness import Readiness
 from deploy.reads import ReplicaReads
 from deploy.status import NodeStatus, cluster_status
@@ -222,7 +223,13 @@ class Node:
         """Wait, within a bound, until this member has what was committed."""
         if self._readiness is None:
             return
-        if await self._readiness.joined(self.config.join_seconds):
+        joined = asyncio.ensure_future(self._readiness.joined(self.config.join_seconds))
+        ends: tuple[asyncio.Future[Any], ...] = (joined, self.replica.failed)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if self.replica.failed.done():
+            joined.cancel()
+            raise self.replica.failed.result()
+        if await joined:
             logger.info(
                 "joined: the leader is %s, position %d", self.replica.leader_name, self.replica.frontier.position
             )
@@ -274,8 +281,13 @@ class Node:
         if readiness is not None:
             if not readiness.has_majority:
                 status.waiting_for = f"a majority of the members: {readiness.reason or 'no answer'}"
+            report = self.replica.report()
+            if report.turned_away_by:
+                status.waiting_for = (
+                    f"{', '.join(report.turned_away_by)} to know {config.name} as a member: was it removed?"
+                )
             status.cluster = cluster_status(
-                self.replica.report(),
+                report,
                 cluster=config.cluster,
                 now_us=self._environment.clock.wall_us(),
                 has_majority=readiness.has_majority,
@@ -423,7 +435,7 @@ class JournalAdapter:
     def __init__(self, replica: Replica, *, patient: bool) -> None:
         self._replica = replica
         self.propose = self._propose_patiently if patient else replica.propose
-        self._large: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def _propose_patiently(self, proposal: Proposal, callback: Callable[[Verdict], None]) -> None:
         loop, propose = asyncio.get_running_loop(), self._replica.propose
@@ -445,9 +457,25 @@ class JournalAdapter:
         async def commit() -> None:
             callback(await self._replica.propose_large(proposal, _breathing(chunks)))
 
-        task = asyncio.get_running_loop().create_task(commit())
-        self._large.add(task)
-        task.add_done_callback(self._large.discard)
+        self._spawn(commit())
+
+    def resolve(self, txid: int, callback: Callable[[str], None]) -> None:
+        """See frontend.gateway.Journal."""
+
+        async def ask() -> None:
+            callback((await self._replica.resolve(txid)).value)
+
+        self._spawn(ask())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            task.get_loop().call_exception_handler({"message": "the journal could not be asked", "exception": error})
 
 
 class HistoryAdapter:
@@ -481,6 +509,8 @@ def _environment(config: Config, faults: Faults | None) -> Environment:
         environment,
         clock=SkewedClock(environment.clock, faults),
         network=FaultyNetwork(environment.network, faults),
+        disk=FaultyDisk(faults),
+        synchronizer=lambda loop, file: FaultySynchronizer(loop, file, faults),
     )
 
 
@@ -502,6 +532,9 @@ def _replica(config: Config, environment: Environment) -> Replica:
         witness=config.is_witness,
         window_us=config.conflict_window_seconds * 1_000_000,
         transaction_bytes_max=config.transaction_bytes_max,
+        raft_segment_bytes=config.journal_segment_bytes,
+        event_segment_bytes=2 * config.journal_segment_bytes,
+        compact_bytes=2 * config.journal_segment_bytes,
         heartbeat_seconds=config.heartbeat_ms / 1000,
         election_seconds_min=config.election_ms / 1000,
         election_seconds_max=2 * config.election_ms / 1000,

@@ -27,6 +27,9 @@ import msgspec
 
 from deploy import cli
 from deploy.config import Config
+from frontend import functions
+from frontend.functions.catalogue import SYS_PROCS, signature_of
+from frontend.functions.registry import SCALARS
 from frontend.http.app import METRICS
 from frontend.settings import EFFECTIVE, HARMLESS, Definition
 from frontend.system import registry
@@ -263,8 +266,8 @@ def commands_page() -> str:
         context = click.Context(command, info_name=name, terminal_width=110, max_content_width=110)
         parts.append(f"## {context.info_name}\n\n```\n{command.get_help(context)}\n```\n")
     parts.append(
-        "The two scripts of loadtest/ are run from a checkout: `python -m loadtest.compare --help`, "
-        "`python -m loadtest.figures --help`.\n"
+        "The scripts of loadtest/ are run from a checkout: `python -m loadtest.compare --help`, "
+        "`python -m loadtest.figures --help`, `python -m loadtest.regions --help`.\n"
     )
     return "\n".join(parts)
 
@@ -300,6 +303,12 @@ def sys_page() -> str:
             continue
         rows = [(_code(name), type_by_oid(oid).name) for name, oid, _ in relation.columns]
         parts.append(f"## sys.{relation.name}\n\n{relation.description}\n\n{_table(('column', 'type'), rows)}\n")
+    functions.load()
+    for proc in SYS_PROCS:
+        types = [type_by_oid(oid).name for oid in proc.argument_types]
+        named = ", ".join(f"{name} {kind}" for name, kind in zip(proc.argument_names or (), types, strict=True))
+        about = inspect.getdoc(SCALARS[signature_of(proc)].call)
+        parts.append(f"## {proc.name}({named}) → {type_by_oid(proc.result_type).name}\n\n{about}\n")
     return "\n".join(parts)
 
 
@@ -361,7 +370,8 @@ Every error is a result, or it stops the node. Messages, SQLSTATEs and positions
 
 `40001` is the answer to be retried: the transaction met another one that committed first (`OC000`; DETAIL names table and key) or
 a change of the schema (`OC001`). It comes at COMMIT, the transaction has left nothing behind, and trying again is the whole
-recovery. `40003` says that the outcome is not known, because the node stopped in between: look before trying again. `57P01`,
+recovery. `40003` says that the outcome is not known, because the node stopped or lost its leader in between: DETAIL names the transaction, and
+`SELECT sys.transaction_status(txid)` on any node says what became of it ([operating.md](../operating.md)). `57P01`,
 `57P03` and `53300` come with the connection's end: connect again, later. What the process's exit statuses mean is in
 [operating.md](../operating.md).
 

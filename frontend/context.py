@@ -56,6 +56,10 @@ class Context(Protocol):
         """The transaction's id, assigned when first asked for."""
 
     @property
+    def transaction_id_if_assigned(self) -> int | None:
+        """The id, if the transaction has one or has written; None otherwise."""
+
+    @property
     def search_path(self) -> Sequence[str]:
         """Existing schemas in resolution order, pg_catalog included where it is searched implicitly."""
 

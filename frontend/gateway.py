@@ -58,6 +58,9 @@ class Journal(Protocol):
     ) -> None:
         """The same for a transaction that does not fit one block."""
 
+    def resolve(self, txid: int, callback: Callable[[str], None]) -> None:
+        """What became of a transaction: committed, aborted, in progress, unknown. The question decides it."""
+
 
 class History(Protocol):
     """What reads in the past need to know of the journal."""

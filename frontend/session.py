@@ -70,6 +70,7 @@ class Session(ExtendedQuery):
         self.draft: CatalogDraft | None = None
         self.settings = Settings()
         self.settings.live["boreal.read_path"] = lambda: self.reads.path
+        self.settings.live["boreal.snapshot"] = self._snapshot_shown
         self.context = SessionContext(self, startup.user)
         self.context.system = SessionInformation(self)
         self.sequences = gateway.sequences.session()
@@ -90,6 +91,10 @@ class Session(ExtendedQuery):
         for name, value in self._reported.items():
             connection.send(messages.parameter_status(name, value))
         gateway.sessions.add(self)
+
+    def _snapshot_shown(self) -> str:
+        """The commit timestamp that the running transaction reads at, for AS OF SYSTEM TIME; empty before it has one."""
+        return str(self.transaction.snapshot) if self.transaction is not None else ""
 
     def _on_change(self, lowered: str, reported: bool) -> None:
         if reported:

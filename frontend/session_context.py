@@ -112,9 +112,11 @@ class SessionContext:
 
     @property
     def transaction_id_if_assigned(self) -> int | None:
-        """The id, if the transaction has written; None otherwise (txid_current_if_assigned)."""
+        """The id, if the transaction has one or has written; None otherwise (txid_current_if_assigned)."""
         transaction = self.session.transaction
-        return transaction.txid if transaction is not None and transaction.must_propose else None
+        if transaction is None or not (transaction.assigned_id or transaction.must_propose):
+            return None
+        return transaction.txid
 
     @property
     def search_path(self) -> Sequence[str]:

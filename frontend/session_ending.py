@@ -92,7 +92,9 @@ class Endings(SessionState):
         view = self.gateway.view
         if verdict.outcome == Outcome.CONFLICT:
             self._contention.lost(verdict.key)
-        return verdict_error(verdict, view.catalog, view.store, view.snapshot, self.context)
+        transaction = self.transaction
+        txid = transaction.assigned_id if transaction is not None else 0
+        return verdict_error(verdict, view.catalog, view.store, view.snapshot, self.context, txid)
 
     def commit(self) -> Generator[Signal, None, None]:
         """End the running transaction from a task; raises what the verdict says."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 from frontend.settings import definitions, postgresql_fact
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from frontend.session import Session
     from storage.catalog import Sequence, Table
 
+STATUS_WAIT_SECONDS = 0.002
+STATUS_SECONDS_MAX = 30.0
+"""Longer than a strong read, a commit and the search may take."""
+
 
 class SessionInformation:
     """See `frontend.system.information.SystemInformation`."""
@@ -21,6 +25,24 @@ class SessionInformation:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def transaction_status(self, txid: int) -> Generator[float, None, str]:
+        """What became of a transaction. One that is open on this node is in progress; any other is decided by the question."""
+        gateway = self._session.gateway
+        if txid <= 0:
+            return "unknown"  # nobody's
+        for session in gateway.sessions:
+            if session.transaction is not None and session.transaction.assigned_id == txid:
+                return "in progress"
+        answers: list[str] = []
+        gateway.journal.resolve(txid, answers.append)
+        waited = 0.0
+        while not answers:
+            if waited > STATUS_SECONDS_MAX:
+                return "unknown"
+            yield STATUS_WAIT_SECONDS
+            waited += STATUS_WAIT_SECONDS
+        return answers[0]
 
     def settings(self) -> Iterator[SettingRow]:
         """All settings, by name."""

@@ -411,6 +411,7 @@ _FACTS = {
     "wal_level": "logical",
     "listen_addresses": "localhost",
     "boreal.read_path": "local",
+    "boreal.snapshot": "",
 }
 _REPORTED_FACTS = (
     "in_hot_standby",

@@ -116,9 +116,16 @@ class Transaction:
 
     @property
     def txid(self) -> int:
-        """The transaction's id: 63 bits, unique for ever."""
+        """The transaction's id: 63 bits, unique for ever. Whoever knows it may ask for the transaction's status, which rests on the
+        snapshot being older than the question: from now on it stays where it is."""
         if not self._txid:
             self._txid = self._next_id()
+            self.movable = False
+        return self._txid
+
+    @property
+    def assigned_id(self) -> int:
+        """The id if it has been asked for, else 0."""
         return self._txid
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,11 +20,12 @@ OC001 = "schema has been updated by another transaction, please retry: (OC001)"
 
 
 def verdict_error(
-    verdict: Verdict, catalog: Catalog, store: VersionedStore, snapshot: int, context: Context
+    verdict: Verdict, catalog: Catalog, store: VersionedStore, snapshot: int, context: Context, txid: int
 ) -> SqlError:
-    """The error for a transaction that did not commit.
+    """The error for a transaction that did not commit, or of which that is not known.
 
     Args:
+        txid: its id.
         snapshot: where to read the row behind the conflicting key, so that DETAIL can show its values.
     """
     outcome = verdict.outcome
@@ -63,8 +64,14 @@ def verdict_error(
         return SqlError(
             "40003",
             "the outcome of the transaction is unknown",
-            detail=verdict.reason or None,
-            hint="Look whether the transaction's changes are there before retrying.",
+            detail=f"Transaction {txid}: {verdict.reason or 'nothing was heard of it'}.",
+            hint=f"Before trying again, ask any node: SELECT sys.transaction_status({txid}).",
+        )
+    if outcome == Outcome.GIVEN_UP:
+        return SqlError(
+            "40001",
+            OC000,
+            detail=f"Somebody asked for the status of transaction {txid} before it was decided, which gave it up.",
         )
     return SqlError("XX000", f"proposal refused: {verdict.reason}")
 

@@ -308,6 +308,8 @@ class Adjudicator:
     def _conflict(self, proposal: Proposal, snapshot: int, staged: Staged | None) -> Verdict | None:
         catalog = self._catalog
         if catalog:
+            if catalog.get(proposal.txid, 0) > snapshot:
+                return Verdict(Outcome.GIVEN_UP, winner=self._txid_of.get(catalog[proposal.txid], 0))
             for oid, version in proposal.dependencies:
                 changed = catalog.get(oid, 0)
                 if changed > version and changed > snapshot:

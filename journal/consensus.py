@@ -10,12 +10,13 @@ What is replaced, and why:
 
 | pysyncobj                 | here                                                                                   |
 | ------------------------- | -------------------------------------------------------------------------------------- |
-| __applyLogEntries         | only moves the index, and tells the followers at once. The owner applies entries, once   |
-|                           | they are durable here, so that the disk works on the next block meanwhile; and an        |
+| __applyLogEntries         | only moves the index; followers hear of it with the next entries, or at once if there    |
+|                           | are none. The owner applies entries, once they are durable here, so that the disk works on the next block meanwhile; and an        |
 |                           | exception in apply cannot be retried                                                    |
 | _checkCommandsToApply     | takes entries from the owner, without a queue, a lock and a pipe write for each         |
 | __sendAppendEntries       | written anew: bytes in flight to a peer are bounded; one that lags behind the compacted  |
-|                           | log gets heartbeats and is told to ask for a feed; peers in the order of their names     |
+|                           | log gets heartbeats and is told to ask for a feed; peers in the order of their names;    |
+|                           | news of a commit for a peer that has everything asks for no answer (`quiet`)            |
 | __sendNextNodeIdx         | a follower whose log differs goes back a whole term at once (§5.3), not one entry        |
 | __connectedToAnyone       | asked exactly when an election is due: the pre-vote, and who may stand at all            |
 | __onMessageReceived       | pre-votes; a leader of an older term is told so; each voter's vote counts once; what the |
@@ -201,9 +202,14 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._pre_votes: dict[str, float] = {}
         self._pre_vote_due = 0.0
         self._yields_until = 0.0
+        self._yielding_to: dict[str, float] = {}
+        """Since when, without a leader in between."""
         self._votes_counted: set[tuple[int, str]] = set()
         self._forced_term = 0
         self._lease_given_up_in = -1
+        self._lease_known_until = 0.0
+        self._quiet = False
+        self._has_news = False
         self._first_of_term = 0
         self.voters: frozenset[str] = frozenset()
         self.is_voter = True
@@ -265,17 +271,19 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
 
     @property
     def has_lease(self) -> bool:
-        """Whether no other node can have been elected yet."""
-        return (
-            self.is_leader
-            and self._lease_given_up_in != self.raftCurrentTerm
-            and self._clock.monotonic() < self.lease_end()
-        )
+        """Whether no other node can have been elected yet. HOT: asked for every message of a client of the leader. A lease that
+        was found once holds for its time, as long as term and voters are the same: acknowledgements only prolong it."""
+        if not self._isLeader() or self._lease_given_up_in == self.raftCurrentTerm:
+            return False
+        now = self._clock.monotonic()
+        if now >= self._lease_known_until:
+            self._lease_known_until = self.lease_end()
+        return now < self._lease_known_until
 
     @property
     def has_committed_in_term(self) -> bool:
         """Leader only: whether an entry of its own term is committed, so that it knows what is (Raft §8)."""
-        return self.is_leader and self.committed_index >= self._first_of_term
+        return bool(self._isLeader()) and self.committed_index >= self._first_of_term
 
     def matched_index(self, name: str) -> int:
         """Leader only: up to where a peer's log is known to agree."""
@@ -315,6 +323,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         readers = {nodes[name] for name in learners if name != self._own_name}
         self.voters = frozenset(voters)
         self.matched_in_term = 0
+        self._lease_known_until = 0.0
         self.is_voter = self._own_name in voters
         now = self._clock.monotonic()
         next_index, match_index = self._SyncObj__raftNextIndex, self._SyncObj__raftMatchIndex
@@ -364,6 +373,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         configuration = self._getConf()
         configuration.leaderFallbackTimeout = timing.election_min + timing.heartbeat
         configuration.appendEntriesPeriod = timing.heartbeat
+        self._lease_known_until = 0.0
 
     def begin_after(self, index: int) -> None:
         """The log begins with entry `index` now, which is committed: it and all before came by a feed."""
@@ -383,6 +393,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         if kind == "append_entries" and message["term"] >= self.raftCurrentTerm:
             self._leader_heard = now
             self._pre_votes.clear()
+            self._yielding_to.clear()
         if kind == "request_vote":
             return bool(message.get("forced")) or not self._sticks(now)
         return True
@@ -415,7 +426,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
 
     def _answer_pre_vote(self, node: Node, message: Message) -> None:
         """It binds nobody: it only says that a vote would be given. Of two who would stand at the same time, the one
-        with the longer log, then the larger name, gets the other's: they would only split the vote."""
+        with the longer log, then the larger name, gets the other's: they would only split the vote. But nobody yields to the
+        same node for long: one that does not hear its grants asks for ever."""
         now = self._clock.monotonic()
         term, last = message["term"], tuple(message["last"])
         taken = term < self.raftCurrentTerm or (
@@ -426,7 +438,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             return
         if campaigning and not self.is_witness and (last, node.id) < (self._last(), self._own_name):
             return
-        self._yields_until = now + 2 * self._timing.heartbeat
+        if now - self._yielding_to.setdefault(node.id, now) < self._timing.election_min:
+            self._yields_until = now + 2 * self._timing.heartbeat
         self._peers.send(node, {"type": "pre_vote_granted", "term": term})
 
     def _last(self) -> tuple[int, int]:
@@ -467,7 +480,9 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             if message["term"] < term:
                 self._peers.send(node, {"type": "stale_term", "term": term})
                 return
+            self._quiet = bool(message.get("quiet"))
             super()._SyncObj__onMessageReceived(node, message)
+            self._quiet = False
             self.closed(*message.get("closed", (0, 0)))
         elif kind == "pre_vote":
             self._answer_pre_vote(node, message)
@@ -516,6 +531,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             matched = nextNodeIdx - 1
             if matched > self._log.first_index and self._log.term_of(matched) == self.raftCurrentTerm:
                 self.matched_in_term = max(self.matched_in_term, matched)
+            if self._quiet:
+                return
         elif reset and nextNodeIdx is not None:
             nextNodeIdx = max(self._log.first_of_term(nextNodeIdx), self.committed_index + 1)
         super()._SyncObj__sendNextNodeIdx(node, reset, nextNodeIdx, success)
@@ -526,11 +543,14 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             return False
         self.committed_index = committed
         self._SyncObj__raftLastApplied = committed
-        return True
+        self._has_news = True
+        return False
 
     def _SyncObj__sendAppendEntries(self) -> None:
         log, next_index = self._log, self._SyncObj__raftNextIndex
-        self._SyncObj__newAppendEntriesTime = self._clock.monotonic() + self._timing.heartbeat
+        now = self._clock.monotonic()
+        is_heartbeat = now > self._SyncObj__newAppendEntriesTime
+        self._SyncObj__newAppendEntriesTime = now + self._timing.heartbeat
         for node in self._by_name(self._SyncObj__otherNodes | self._SyncObj__readonlyNodes):
             if node not in self._SyncObj__connectedNodes:
                 continue
@@ -551,9 +571,11 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
                 first = next_index[node] = entries[-1][1] + 1
                 sent = True
             if not sent:
-                self._append(node, first, [])
+                # News of a commit only: whoever has everything need not answer, since the next heartbeat or entry asks again.
+                quiet = not is_heartbeat and self._SyncObj__raftMatchIndex.get(node, 0) == log.last_index
+                self._append(node, first, [], quiet=quiet)
 
-    def _append(self, node: Node, first: int, entries: list[Entry]) -> None:
+    def _append(self, node: Node, first: int, entries: list[Entry], *, quiet: bool = False) -> None:
         message = {
             "type": "append_entries",
             "term": self.raftCurrentTerm,
@@ -562,6 +584,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             "prevLogIdx": first - 1,
             "prevLogTerm": self._log.term_of(first - 1),
         }
+        if quiet:
+            message["quiet"] = True
         self._peers.send(node, message)
 
     def _count_in_flight(self, name: str, entries: list[Entry]) -> None:
@@ -581,6 +605,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._in_flight.clear()
         self._in_flight_bytes.clear()
         self._peers.acknowledged.clear()
+        self._lease_known_until = 0.0
         self._first_of_term = self._log.last_index + 1
         super()._SyncObj__onBecomeLeader()
 
@@ -611,8 +636,9 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             log.add(entry, index, term)
             self._on_ordered(index, term)
             ordered = True
-        if ordered and self._SyncObj__raftNextIndex:
+        if (ordered or self._has_news) and self._SyncObj__raftNextIndex:
             self._SyncObj__sendAppendEntries()
+        self._has_news = False
 
     @staticmethod
     def _by_name(nodes: Iterable[Node]) -> list[Node]:

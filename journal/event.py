@@ -88,7 +88,8 @@ class Proposal(msgspec.Struct, array_like=True, gc=False):
             the commit timestamp of the object's last change that the transaction knew of. A change later than both the
             version and the snapshot is a schema conflict. Object 0 stands for the catalogue as a whole and is an object
             like any other: who relies on all of it names 0, who changes what concerns everybody lists 0.
-        catalog_changes: object ids whose definition this proposal changes.
+        catalog_changes: object ids whose definition this proposal changes. The id of a transaction is one, too: from then on
+            that transaction cannot commit (`journal.resolution`).
         provenance: who.
         fragments: number of `Fragment`s that precede this proposal; they carry further writes and locks.
     """
@@ -220,6 +221,8 @@ class Outcome(enum.IntEnum):
     """The leader has no space left for the journal; nothing was ordered."""
     UNKNOWN = 9
     """Ordered, but this node stopped or lost its leader before it could tell; ask for the transaction's status."""
+    GIVEN_UP = 10
+    """Somebody has asked for the transaction's status before it was decided, and was told that it has aborted."""
 
 
 SQLSTATE_OF_OUTCOME: dict[Outcome, str] = {
@@ -233,6 +236,7 @@ SQLSTATE_OF_OUTCOME: dict[Outcome, str] = {
     Outcome.MALFORMED: "XX000",
     Outcome.DISK_FULL: "53100",
     Outcome.UNKNOWN: "40003",
+    Outcome.GIVEN_UP: "40001",
 }
 
 

@@ -285,6 +285,11 @@ class EventLog:
         """The oldest position retained."""
         return self._segments[0].header.next_position
 
+    @property
+    def retained_after(self) -> int:
+        """Every event with a later commit timestamp is retained."""
+        return self._segments[0].header.previous_ts
+
     def read(self, position: int) -> Iterator[Event]:
         """Events from `position` to the present end, parts of large ones one by one, a record in memory at a time.
 

@@ -29,6 +29,7 @@ from journal.event import (
 from journal.eventlog import EventLog
 from journal.forwarding import Forwarder, Refusals, unpack
 from journal.housekeeping import Housekeeper
+from journal.identity import Identities
 from journal.membership import Membership
 from journal.messages import Behind, Closed, Forward, ReadAnswer, ReadRequest, Refusal, SideMessage
 from journal.queued import Callback, Ordered, Waiting
@@ -42,7 +43,7 @@ from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
 from journal.snapshot import Snapshot
 from journal.statemachine import Frontier, StateMachine
 from journal.transfer import Transfer, TransferCallback
-from journal.transport import Peer, PeerTransport
+from journal.transport import Peer, PeerTransport, TurnedAway
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class Participant(ABC):
         self._joins = False
         self._catch_up_task: asyncio.Task[None] | None = None
         self._change: tuple[Configuration, Callback, int] | None = None
+        self._turned_away: dict[str, TurnedAway] = {}
 
     # ---- what the replica provides ----------------------------------------------------------------------------------
 
@@ -143,6 +145,11 @@ class Participant(ABC):
         )
         self._transport.on_side_message = self._on_side_message
         self._transport.on_feed = FeedServer(self._loop, self).serve
+        self._identities = Identities(self._environment.disk, settings.directory, self._environment.clock.wall_us())
+        self._transport.identity = self._identities.own
+        self._transport.identity_refusal = self._identities.refusal
+        self._transport.applied = lambda: self._applied
+        self._transport.on_turned_away = self._on_turned_away
         self._closed = ClosedTime(self._loop, lambda: self._applied)
         self._consensus = Consensus(
             self._environment,
@@ -248,6 +255,7 @@ class Participant(ABC):
             closed_us=self.closed_us,
             clock_error_us=self.clock_error_us,
             members=tuple(members),
+            turned_away_by=tuple(self._turned_away_by()),
         )
 
     # ---- reading ----------------------------------------------------------------------------------------------------
@@ -429,12 +437,32 @@ class Participant(ABC):
             won = self._membership.at(index) == self._change[0]
             reason = "" if won else "another leader's configuration took its place"
             self._change_ended(Verdict(Outcome.COMMITTED if won else Outcome.NOT_LEADER, reason=reason))
+        self._identities.forget_others(but=[member.name for member in self._membership.at(index).members])
         if index != self._membership.index:
             return
         if not self._membership.is_member:
             raise MemberRemoved(f"{self._settings.name} was removed from the cluster")
         # Whoever has left learns it with the next heartbeats.
         self._loop.call_later(2 * self._settings.election_seconds_max, self._membership.drop_leavers, index)
+
+    def _on_turned_away(self, name: str, answer: TurnedAway) -> None:
+        """A peer says that this node does not belong. It may only be behind itself; or this node has yet to be added."""
+        if not self._running or self._consensus.abstains or answer.index <= self._applied:
+            return
+        if name not in self._turned_away:
+            logger.error("%s says, as of Raft entry %d: %s", name, answer.index, answer.reason)
+        self._turned_away[name] = answer
+        if answer.is_member:
+            self._fail(NodeFatal(f"{name} says: {answer.reason}"))
+            return
+        # Of two majorities of successive configurations one member is in both: so it cannot have been added again unknown to them.
+        voters = self._consensus.voters
+        if sum(each in voters for each in self._turned_away_by()) > len(voters) // 2:
+            self._fail(MemberRemoved(f"{self.name} was removed from the cluster while it was away"))
+
+    def _turned_away_by(self) -> list[str]:
+        """Who says so, and knows more than this node."""
+        return [name for name, answer in self._turned_away.items() if answer.index > self._applied]
 
     # ---- catching up ------------------------------------------------------------------------------------------------
 
@@ -508,6 +536,7 @@ class Participant(ABC):
         self._applied = index
         self._machine.continue_with(adjudicator_for(self._events, self._settings))
         self._membership.rebase(cut.configuration)
+        self._identities.forget_others()  # who was removed and added in between is not known
         self._configuration_changed()
         unknown = Verdict(Outcome.UNKNOWN, reason="the leader changed")
         for ordered in [each for each in self._ordered if each <= index]:

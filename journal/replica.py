@@ -29,7 +29,6 @@ Measured (tests/journal/bench_commit.py, 2-core virtual machine): see DESIGN.md.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import ssl
 from collections import deque
@@ -37,6 +36,7 @@ from collections.abc import AsyncIterable, Coroutine, Iterable, Iterator
 
 import msgspec
 
+from journal.adjudicator import Adjudicator
 from journal.catchup import Mark
 from journal.clock import NODE_BITS, HybridClock, TransactionIds
 from journal.configuration import founding
@@ -56,11 +56,14 @@ from journal.event import (
     encode_proposal,
 )
 from journal.eventlog import EventLog
+from journal.gathering import Gathering, gathering_for
 from journal.housekeeping import Housekeeper
 from journal.large import LargeTransaction
 from journal.participant import Participant
 from journal.queued import Callback, Ordered, Waiting
 from journal.recovery import recover
+from journal.resolution import TransactionStatus as TransactionStatus
+from journal.resolution import resolve
 from journal.settings import ReplicaSettings as ReplicaSettings
 from journal.statemachine import Frontier, Subscriber
 from journal.synchronizer import Synchronizer, synchronizer_for
@@ -69,18 +72,6 @@ from journal.transport import Peer
 logger = logging.getLogger(__name__)
 
 _PARTS_PER_SYNCHRONIZATION = 16
-
-
-class TransactionStatus(enum.Enum):
-    """What the journal can tell of a transaction id."""
-
-    COMMITTED = "committed"
-    ABORTED = "aborted"
-    """Not in the journal and never will be."""
-    PENDING = "in progress"
-    """Waiting or ordered here, not decided."""
-    UNKNOWN = "unknown"
-    """Older than the window, or this node does not lead with a lease."""
 
 
 class Replica(Participant):
@@ -122,6 +113,8 @@ class Replica(Participant):
         self._applied = 0
         self._turn_bytes = 0
         self._ordering_term = -1
+        self._gathering: Gathering | None = None
+        self._holds_back = False
         self._synchronizing = False
         self._synchronization_ended: asyncio.Future[None] | None = None
         self._scheduled = False
@@ -157,6 +150,7 @@ class Replica(Participant):
         self.transaction_ids.observe(self._events.commit_ts << NODE_BITS)
         make_synchronizer = self._environment.synchronizer or synchronizer_for
         self._synchronizer: Synchronizer = make_synchronizer(self._loop, self._log.file)
+        self._gathering = gathering_for(self._log.file)
         own = Peer(settings.name, *self._address, settings.witness)
         base = found.snapshot.configuration
         joins = (settings.joining and found.is_empty) or found.mark is Mark.JOINING
@@ -333,23 +327,22 @@ class Replica(Participant):
         """A transaction that sends its writes ahead of its proposal."""
         return LargeTransaction(self, txid, snapshot, self._settings.transaction_bytes_max)
 
-    def status(self, txid: int) -> TransactionStatus:
-        """What became of a transaction, as far as this node can tell (resolves unknown outcomes)."""
-        if any(w.proposal is not None and w.proposal.txid == txid for w in self._waiting):
-            return TransactionStatus.PENDING
-        if txid in self._forwarder.undecided:
-            return TransactionStatus.PENDING
-        if any(p.txid == txid for ordered in self._ordered.values() for p in ordered.proposals or ()):
-            return TransactionStatus.PENDING
-        if self._machine.adjudicator.committed(txid) is None:
-            self._machine.adjudicator.recall_window()
-        if self._machine.adjudicator.committed(txid) is not None:
-            return TransactionStatus.COMMITTED
-        began_us = txid >> NODE_BITS
-        # Whoever only believes to lead, or has not applied what earlier leaders left, cannot know that it never will be.
-        if began_us < self._machine.adjudicator.commit_ts - self._settings.window_us or not self.has_lease:
-            return TransactionStatus.UNKNOWN
-        return TransactionStatus.ABORTED
+    async def resolve(self, txid: int) -> TransactionStatus:
+        """What became of a transaction; the question decides it, if nothing else has (`journal.resolution`)."""
+        return await resolve(self, txid)
+
+    def is_pending(self, txid: int) -> bool:
+        """Whether this node has proposed the transaction, and does not know yet what became of it."""
+        return (
+            txid in self._forwarder.undecided
+            or any(waiting.proposal is not None and waiting.proposal.txid == txid for waiting in self._waiting)
+            or any(each.txid == txid for ordered in self._ordered.values() for each in ordered.proposals or ())
+        )
+
+    @property
+    def adjudicator(self) -> Adjudicator:
+        """Decides; and knows what has committed lately."""
+        return self._machine.adjudicator
 
     async def applied(self, position: int) -> None:
         """Wait until subscribers have been given this position."""
@@ -429,6 +422,12 @@ class Replica(Participant):
         self._scheduled = False
         if self._synchronizing or not self._running:
             return
+        gathering = self._gathering
+        if gathering is not None and self._alone:
+            self._holds_back = bool(self._waiting) and gathering.waits(len(self._waiting))
+            if self._holds_back and self._applied == self._log.durable_index:
+                self._wake()
+                return
         try:
             transport, log = self._transport, self._log
             if transport.waiting:
@@ -464,6 +463,8 @@ class Replica(Participant):
             self._fail(NodeFatal(f"Raft log: cannot synchronize {self._log.path}, what it holds is unknown: {error}"))
             return
         self._log.synchronized()
+        if self._gathering is not None:
+            self._gathering.synchronized(len(self._waiting))
         try:
             self._transport.release()
         except BaseException as failure:
@@ -546,7 +547,12 @@ class Replica(Participant):
         if not self._alone and self._ordering_term != self._consensus.raftCurrentTerm:
             self._begin_ordering(self._consensus.raftCurrentTerm)
         waiting = self._waiting
-        if not waiting or self._turn_bytes >= self._settings.turn_bytes_max or self._transfer.holding:
+        if (
+            not waiting
+            or self._holds_back
+            or self._turn_bytes >= self._settings.turn_bytes_max
+            or self._transfer.holding
+        ):
             return None
         timestamp = self.clock.now_us()
         if not self._has_space():
@@ -579,6 +585,8 @@ class Replica(Participant):
             callbacks.append(callback)
         self._waiting_bytes -= size
         self._turn_bytes += size
+        if self._gathering is not None:
+            self._gathering.ordered(len(data))
         self._unordered = (proposals, callbacks, timestamp)
         return encode_block(self._settings.node, timestamp, data, [], conclusion=conclusion)
 

@@ -33,6 +33,7 @@ class ReplicaReport:
         last_index, committed_index, applied_index: ends of the Raft log, of what is known to be committed, of what is applied.
         position, commit_ts: of the last event published here.
         closed_us: no event at or below this timestamp will be published here any more.
+        turned_away_by: peers which say that this node is not a member, and know more than it does.
         clock_error_us: how far this host's clock may be from true time; None while nobody knows.
     """
 
@@ -52,3 +53,4 @@ class ReplicaReport:
     closed_us: int
     clock_error_us: int | None
     members: tuple[MemberReport, ...]
+    turned_away_by: tuple[str, ...] = ()

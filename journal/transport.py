@@ -5,7 +5,7 @@ the message reflects (persist-before-send). What peers send is queued, and the d
 synchronizations, never during one.
 
 Every connection goes one way: the node that dials sends, and begins with a hello that names protocol version, cluster,
-itself, and what for. Frames are a 4-byte length, a byte that says which of two kinds, and msgpack:
+itself, its directory, and what for. The other side writes only to a member that it turns away, which is told why. Frames are a 4-byte length, a byte that says which of two kinds, and msgpack:
 
 - *Raft* [stamp, term, message]. *term* is the sender's when Raft sent it, not when it was released. A leader drops acknowledgements of another term:
   pysyncobj's own carry none, so that one of an old term could be counted for a new one. *stamp* is the leader's monotonic
@@ -41,13 +41,16 @@ from journal.messages import SideMessage, decode_message, encode_message
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 FRAME_BYTES_MAX = 64 << 20
 INBOX_MESSAGES_MAX = 10_000
 UNSENT_BYTES_MAX = 64 << 20
 _HELLO_SECONDS_MAX = 5.0
 _CONNECT_SECONDS_MAX = 2.0
 _RETRY_SECONDS = 0.2
+_TURNED_AWAY_SECONDS = 2.0
+_GOODBYE_SECONDS_MAX = 0.5
+"""How long a peer may take to close its end; one that is paused never does."""
 _FIELDS: dict[str, dict[str, type]] = {
     "append_entries": {"term": int, "commit_index": int, "entries": list, "prevLogIdx": int, "prevLogTerm": int},
     "next_node_idx": {"next_node_idx": int, "reset": bool, "success": bool},
@@ -78,12 +81,27 @@ class Peer:
 
 
 class Hello(msgspec.Struct, array_like=True):
-    """The first frame of every connection. `purpose` is "raft" or "feed"."""
+    """The first frame of every connection. `purpose` is "raft" or "feed"; `identity` is the directory's (`journal.identity`)."""
 
     version: int
     cluster: str
     name: str
     purpose: str = "raft"
+    identity: int = 0
+
+
+class TurnedAway(msgspec.Struct, array_like=True):
+    """The answer to a hello of Raft's that is authentic, but not welcome.
+
+    Attributes:
+        index: the Raft entry as of which it holds: the last one that has been applied by whoever says so.
+        reason: for people.
+        is_member: the name belongs, but it comes with another directory.
+    """
+
+    index: int
+    reason: str
+    is_member: bool = False
 
 
 def is_well_formed(message: Message) -> bool:
@@ -112,6 +130,7 @@ class PeerNode(Node):  # type: ignore[misc]  # pysyncobj carries no types
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[float, int, dict[str, Any]]).decode
+_decode_turned_away = msgspec.msgpack.Decoder(TurnedAway).decode
 
 FeedHandler = Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -144,12 +163,18 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
 
 
 async def dial(
-    environment: Environment, cluster: str, name: str, peer: Peer, purpose: str, tls: ssl.SSLContext | None
+    environment: Environment,
+    cluster: str,
+    name: str,
+    peer: Peer,
+    purpose: str,
+    tls: ssl.SSLContext | None,
+    identity: int = 0,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to a peer and say hello. Raises OSError (TimeoutError is one)."""
     async with asyncio.timeout(_CONNECT_SECONDS_MAX):
         reader, writer = await environment.network.connect(peer.host, peer.port, tls)
-    write_frame(writer, _encode(Hello(PROTOCOL_VERSION, cluster, name, purpose)))
+    write_frame(writer, _encode(Hello(PROTOCOL_VERSION, cluster, name, purpose, identity)))
     return reader, writer
 
 
@@ -167,6 +192,10 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
     Attributes:
         on_side_message: called with (peer, message) for what is not Raft's.
         on_feed: serves connections that ask for a feed.
+        identity: of this node's directory.
+        identity_refusal: (name, identity) → why that directory does not speak for that member, or "".
+        applied: the last Raft entry applied here.
+        on_turned_away: called with (peer, answer) when this node is not welcome there.
     """
 
     def __init__(
@@ -195,6 +224,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self._ended: set[asyncio.Task[None]] = set()
         self._inbound: set[asyncio.StreamWriter] = set()
         self._inbound_of: dict[str, asyncio.StreamWriter] = {}
+        self._serving: set[asyncio.Task[None]] = set()
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._connections: dict[str, int] = {}
         self._inbox: deque[tuple[str, float, int, Message]] = deque()
@@ -207,6 +237,11 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self._lost: Callable[[str], None] = lambda name: None
         self.on_side_message: Callable[[str, SideMessage], None] = lambda name, message: None
         self.on_feed: FeedHandler | None = None
+        self.identity = 0
+        self.identity_refusal: Callable[[str, int], str] = lambda name, identity: ""
+        self.applied: Callable[[], int] = int
+        self.on_turned_away: Callable[[str, TurnedAway], None] = lambda name, answer: None
+        self._last_refusal = ""
         self.acknowledged: dict[str, float] = {}
         """Per peer: when (monotonic seconds) the last heartbeat that it acknowledged was sent."""
 
@@ -235,7 +270,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             self._dialers[peer.name] = asyncio.ensure_future(self._dial(peer))
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close everything; returns when nobody is served any more."""
         self._started = False
         tasks = [*self._dialers.values(), *self._ended]
         for task in tasks:
@@ -246,6 +281,12 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         for writer in [*self._writers.values(), *self._inbound]:
             writer.close()
         self._writers.clear()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=_GOODBYE_SECONDS_MAX)
+        for writer in self._inbound:
+            writer.transport.abort()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=_GOODBYE_SECONDS_MAX)
 
     def set_peers(self, peers: list[Peer]) -> None:
         """From now on these are the others. Connections of those that stay are kept."""
@@ -362,25 +403,30 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         while True:
             try:
                 reader, writer = await dial(
-                    self._environment, self._cluster, self._own.name, peer, "raft", self._client_tls
+                    self._environment, self._cluster, self._own.name, peer, "raft", self._client_tls, self.identity
                 )
             except OSError:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
+            pause = _RETRY_SECONDS
             try:
                 self._writers[peer.name] = writer
                 self._connections[peer.name] = self._connections.get(peer.name, 0) + 1
                 self._change(peer.name, True)
-                # The peer never writes here: this read ends when the connection does.
-                await reader.read(1)
-            except OSError as error:
+                # The peer writes nothing but why it turns this node away: the read ends when the connection does.
+                answer = _decode_turned_away(await read_frame(reader))
+                pause = _TURNED_AWAY_SECONDS
+                self.on_turned_away(peer.name, answer)
+            except asyncio.IncompleteReadError:
+                pass  # an ordinary end
+            except (OSError, ValueError, msgspec.MsgspecError) as error:
                 logger.info("connection to %s ended: %s", peer.name, error)
             finally:
                 if self._writers.get(peer.name) is writer:
                     del self._writers[peer.name]
                 self._change(peer.name, False)
                 writer.close()
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(pause)
 
     def _change(self, name: str, connected: bool) -> None:
         def tell() -> None:
@@ -393,13 +439,24 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._inbound.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         name = ""
         try:
             frame = await asyncio.wait_for(read_frame(reader), _HELLO_SECONDS_MAX)
             hello = msgspec.msgpack.decode(frame, type=Hello)
             refusal = self._refusal(hello, writer)
+            if not refusal and hello.purpose == "raft":
+                answer = self._turned_away(hello)
+                if answer is not None:
+                    refusal = answer.reason
+                    write_frame(writer, _encode(answer))
             if refusal:
-                logger.warning("refused a peer: %s", refusal)
+                if refusal != self._last_refusal:  # a member that is not welcome comes again and again
+                    logger.warning("refused a peer: %s", refusal)
+                    self._last_refusal = refusal
                 return
             if hello.purpose == "feed":
                 if self.on_feed is not None:
@@ -445,11 +502,17 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             return f"{hello.name} belongs to cluster {hello.cluster}, this node to {self._cluster}"
         if hello.purpose not in ("raft", "feed"):
             return f"{hello.name} wants {hello.purpose!r}"
-        if hello.purpose == "raft" and hello.name not in self._peers:
-            return f"{hello.name} is not a member"
         if self._server_tls is not None:
             certificate = writer.get_extra_info("peercert")
             names = [value for _, value in (certificate or {}).get("subjectAltName", ())]
             if hello.name not in names:
                 return f"the certificate of {hello.name} names only {names}"
         return ""
+
+    def _turned_away(self, hello: Hello) -> TurnedAway | None:
+        """Why a peer that is what it says is not listened to, nevertheless."""
+        if hello.name not in self._peers:
+            return TurnedAway(self.applied(), f"{hello.name} is not a member of the cluster")
+        if hello.identity and (reason := self.identity_refusal(hello.name, hello.identity)):
+            return TurnedAway(self.applied(), reason, True)
+        return None

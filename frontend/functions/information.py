@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -409,16 +409,17 @@ def gen_random_uuid() -> str:
 
 
 @scalar("pg_sleep(float8)", blocking=True)
-def pg_sleep(seconds: float) -> float:
+def pg_sleep(seconds: float) -> Iterator[float]:
     """Seconds to wait; the executor waits (see `ScalarImplementation.blocking`)."""
-    return max(seconds, 0.0) if seconds == seconds else 0.0
+    if seconds > 0:  # not NaN
+        yield seconds
 
 
 @scalar("pg_sleep_for(interval)", blocking=True)
-def pg_sleep_for(duration: Interval) -> float:
-    return max(interval_key(duration) / 1_000_000, 0.0)
+def pg_sleep_for(duration: Interval) -> Iterator[float]:
+    return pg_sleep(interval_key(duration) / 1_000_000)
 
 
 @scalar("pg_sleep_until(timestamptz)", blocking=True, context=True)
-def pg_sleep_until(context: Context, moment: int) -> float:
-    return max((moment - context.clock_timestamp()) / 1_000_000, 0.0)
+def pg_sleep_until(context: Context, moment: int) -> Iterator[float]:
+    return pg_sleep((moment - context.clock_timestamp()) / 1_000_000)

@@ -50,8 +50,8 @@ class ScalarImplementation:
     constants (and not NULL): the plan compiler makes it once, e.g. the matcher of a LIKE pattern. It may raise what the call
     would raise; the compiler then leaves the call as it is, so that the error comes at run time or not at all.
 
-    `blocking` marks a function that waits: the call returns the number of seconds (float) to wait, and the executor waits
-    without holding the event loop, after which the function's value is void (pg_sleep).
+    `blocking` marks a function that waits (pg_sleep): it is a generator, which yields how many seconds to wait before it goes
+    on, and returns the value. The executor waits without holding the event loop, and closes it when the statement is cancelled.
     """
 
     call: Callable[..., Any]

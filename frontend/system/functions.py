@@ -5,7 +5,7 @@ Registered as pg_proc's own entries like every other function; `frontend.functio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from frontend.context import Context
@@ -436,7 +436,26 @@ def age(xid: int) -> int:
 
 @scalar("txid_current_if_assigned()", "pg_current_xact_id_if_assigned()", context=True)
 def txid_current_if_assigned(context: Context) -> int | None:
-    return context.transaction_id
+    return context.transaction_id_if_assigned
+
+
+@scalar("sys.transaction_status(int8)", context=True, blocking=True)
+def transaction_status(context: Context, txid: int) -> Generator[float, None, str]:
+    """What became of a transaction: `committed`, `aborted`, `in progress` (open on the node that is asked) or `unknown`.
+
+    The question decides it: a transaction that has not committed by then, wherever it is, never will (its COMMIT gets 40001), so
+    `aborted` means that it is safe to try again. `unknown` is what a node without a majority says, and where the journal retains
+    too little. A transaction that wrote nothing is not in the journal. `txid_status` and `pg_xact_status` are PostgreSQL's names
+    for the same, with NULL for what is not known; `txid_current()` tells the id beforehand, and DETAIL of 40003 afterwards.
+    """
+    return context.system.transaction_status(txid)
+
+
+@scalar("txid_status(int8)", "pg_xact_status(xid8)", context=True, blocking=True)
+def pg_xact_status(context: Context, txid: int) -> Generator[float, None, str | None]:
+    """PostgreSQL's names for it; what is not known is NULL there."""
+    status = yield from context.system.transaction_status(txid)
+    return None if status == "unknown" else status
 
 
 @set_returning("pg_options_to_table(_text)")

@@ -6,7 +6,7 @@ when a relation is read, never before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ class SystemInformation(Protocol):
 
     def sequence_position(self, sequence: Sequence) -> tuple[int, bool]:
         """What the sequence relation shows: last_value, and whether nextval goes on behind it (is_called)."""
+
+    def transaction_status(self, txid: int) -> Generator[float, None, str]:
+        """committed, aborted, in progress, unknown; yields how many seconds to wait before it goes on."""
 
     def sequence_last_value(self, sequence: Sequence) -> int | None:
         """The last value that any session may have been given; None before the first."""

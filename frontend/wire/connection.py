@@ -418,7 +418,7 @@ class PostgresConnection(asyncio.Protocol):
                     self._check_frame(kind, length)
                     self._needed = 1 + length
                     break
-                if self._reads.waits and self._must_ask(kind, data[start:end]):
+                if (self._reads.waits or self._granted) and self._must_ask(kind, data[start:end]):
                     self._needed = 1 + length
                     break
                 position = end

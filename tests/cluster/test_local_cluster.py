@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
@@ -72,6 +73,26 @@ def test_what_is_made(tmp_path: Path) -> None:
     assert not any(node.witness for node in fixed.nodes)
 
 
+def test_stop_ends_nodes_that_joined_later(tmp_path: Path) -> None:
+    """By another process: what stands in for the node is whoever holds the lock on its data directory."""
+    made = LocalCluster.make(tmp_path)
+    other = LocalCluster.open(tmp_path)
+    other.nodes = (*other.nodes, msgspec.structs.replace(other.nodes[0], name="n4", founder=False))
+    other._write({})
+    program = (
+        "import sys, time, pathlib; from deploy.directory import lock\n"
+        "with lock(pathlib.Path(sys.argv[1])): print('locked', flush=True); time.sleep(60)"
+    )
+    made.data("n4").mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(made.data("n4"))], cwd=ROOT, stdout=subprocess.PIPE
+    ) as node:
+        assert node.stdout is not None
+        assert node.stdout.readline() == b"locked\n"
+        assert made.stop() == []
+        assert node.wait(5) == -signal.SIGTERM
+
+
 def test_faults_are_written(tmp_path: Path) -> None:
     made = LocalCluster.make(tmp_path)
     made.set_wan(parse_wan("12ms,62ms,60ms", 3))
@@ -86,6 +107,17 @@ def test_faults_are_written(tmp_path: Path) -> None:
     made.heal()
     assert all(not made.faults(node.name).cut and not made.faults(node.name).skew_us for node in made.nodes)
     assert made.faults("n1") == made.faults("n1").__class__(delays_ms={"n2": 6.0, "n3": 31.0})
+    made.bridge("n3")
+    assert [made.faults(node.name).cut for node in made.nodes] == [("n2",), ("n1",), ()]
+    made.heal()
+    made.deafen(["n1"])
+    made.slow_disk("n2", 80.0)
+    made.fill_disk("n3")
+    assert [made.faults(node.name).cut for node in made.nodes] == [(), ("n1",), ("n1",)]
+    assert (made.faults("n2").disk_delay_ms, made.faults("n3").disk_full) == (80.0, True)
+    made.heal()
+    assert made.faults("n2") == made.faults("n2").__class__(delays_ms={"n1": 6.0, "n3": 30.0})
+    assert not made.faults("n3").disk_full
     for names in ([], ["n1", "n2", "n3"], ["n4"]):
         with pytest.raises(ClusterError):
             made.partition(names)

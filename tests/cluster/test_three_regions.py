@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -27,6 +28,8 @@ from deploy.control import ControlError, LeaderOrder, MemberOrder, give_order
 from deploy.verification import verify_directory
 
 WITHIN_SECONDS = 15.0
+FAULTS_SECONDS = 0.3
+"""How long nodes take to notice what `partition` has told them; a cut-off leader does not know yet by then."""
 
 pytestmark = [pytest.mark.xdist_group("three_regions"), pytest.mark.timeout(120)]
 
@@ -73,6 +76,19 @@ def exit_status(cluster: LocalCluster, name: str) -> int:
 
     eventually(ended)
     return found[name]
+
+
+def value(connection: psycopg.Connection[tuple[object, ...]], sql: str) -> Any:
+    row = connection.execute(sql.encode()).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def farewell(connection: psycopg.Connection[tuple[object, ...]]) -> str:
+    """What the server says when it ends a session that asks for nothing. (libpq would ask first, and lose the answer to the reset.)"""
+    with socket.socket(fileno=os.dup(connection.fileno())) as raw:
+        raw.settimeout(WITHIN_SECONDS)
+        return raw.recv(1000).decode()
 
 
 def rows(cluster: LocalCluster, name: str) -> list[int]:
@@ -202,6 +218,111 @@ def test_kill_nine_of_the_leader(cluster: LocalCluster) -> None:
     insert_until_committed(cluster, leader, 3002)
     for name in full_nodes(cluster):
         assert {3000, 3001, 3002} <= set(rows(cluster, name))
+
+
+def test_an_unknown_outcome_is_known_elsewhere_later(cluster: LocalCluster) -> None:
+    """The leader's region is paused with COMMITs under way, and its clients get no answer. Every one of them, asked for on the other
+    full node by the id that the client knew beforehand, has committed or aborted, as the data says, then and after the region is
+    back; also what was never proposed."""
+    leader = lead(cluster)
+    other = next(name for name in full_nodes(cluster) if name != leader)
+    clients = [connect(cluster, leader) for _ in range(8)]
+    ids: list[int] = []
+    for number, client in enumerate(clients):
+        client.execute("BEGIN")
+        client.execute("INSERT INTO t VALUES (%s)", (500 + number,))
+        ids.append(value(client, "SELECT txid_current()"))
+    assert value(clients[0], f"SELECT sys.transaction_status({ids[0]})") == "in progress"
+    half = len(clients) // 2
+    for client in clients[:half]:
+        client.pgconn.send_query(b"COMMIT")
+        client.pgconn.flush()
+    cluster.pause(leader)
+    insert_until_committed(cluster, other, 600)
+    with connect(cluster, other) as asker:
+        said = [value(asker, f"SELECT sys.transaction_status({txid})") for txid in ids]
+    print(f"said of {half} COMMITs at the moment of the pause, and of {half} open transactions: {said}")
+    assert set(said[:half]) <= {"committed", "aborted"}
+    assert said[half:] == ["aborted"] * half
+    cluster.resume(leader)
+    for client in clients[half:]:
+        with pytest.raises(psycopg.Error) as refused:
+            client.execute("COMMIT")
+        assert refused.value.sqlstate in ("40001", "40003", "57P03")
+    for client in clients:
+        client.close()
+    cluster.wait_until_ready([leader])
+    there = [500 + number for number, each in enumerate(said) if each == "committed"]
+    for name in full_nodes(cluster):
+        assert [row for row in rows(cluster, name) if 500 <= row < 600] == there
+        with connect(cluster, name) as asker:
+            assert [value(asker, f"SELECT sys.transaction_status({txid})") for txid in ids] == said
+
+
+def test_a_commit_that_is_cut_off_ends_and_names_its_transaction(cluster: LocalCluster) -> None:
+    """A COMMIT ordered by a leader that nobody hears: it ends with 40001, 57P03 or 40003 and, in the latter case, with the id to
+    ask for. The minority does not claim to know; the majority does."""
+    leader = lead(cluster)
+    other = next(name for name in full_nodes(cluster) if name != leader)
+    with connect(cluster, leader) as client:
+        client.execute("BEGIN")
+        client.execute("INSERT INTO t VALUES (700)")
+        txid = value(client, "SELECT txid_current()")
+        cluster.partition([leader])
+        time.sleep(FAULTS_SECONDS)
+        began = time.monotonic()
+        with pytest.raises(psycopg.Error) as ended:
+            client.execute("COMMIT")
+        print(
+            f"ended with {ended.value.sqlstate} after {time.monotonic() - began:.2f} s: {ended.value.diag.message_detail}"
+        )
+        assert ended.value.sqlstate in ("40001", "40003", "57P03")
+        if ended.value.sqlstate == "40003":
+            assert f"Transaction {txid}" in str(ended.value.diag.message_detail)
+            assert f"sys.transaction_status({txid})" in str(ended.value.diag.message_hint)
+    insert_until_committed(cluster, other, 701)
+    with connect(cluster, leader) as asker, pytest.raises(psycopg.errors.CannotConnectNow):
+        value(asker, f"SELECT sys.transaction_status({txid})")
+    with connect(cluster, leader) as asker:
+        asker.execute("BEGIN AS OF POSITION 1")  # reads in the past are served, and know no more
+        assert value(asker, f"SELECT sys.transaction_status({txid})") == "unknown"
+    with connect(cluster, other) as asker:
+        assert value(asker, f"SELECT sys.transaction_status({txid})") == "aborted"
+    cluster.heal()
+    cluster.wait_until_ready([leader])
+    assert 700 not in rows(cluster, leader)
+    with connect(cluster, leader) as asker:
+        assert value(asker, f"SELECT sys.transaction_status({txid})") == "aborted"
+
+
+def test_draining_ends_sessions_with_57p01(cluster: LocalCluster) -> None:
+    """An idle session ends at once, an open transaction may still commit, and then ends with the same."""
+    leader = lead(cluster)
+    process = cluster.process(leader)
+    assert process is not None
+    idle, working = connect(cluster, leader), connect(cluster, leader)
+    working.execute("BEGIN")
+    working.execute("INSERT INTO t VALUES (800)")
+    os.kill(process, signal.SIGTERM)
+    assert "C57P01" in farewell(idle)
+    told: list[str | None] = []
+    working.add_notice_handler(lambda notice: told.append(notice.sqlstate))
+    working.execute("COMMIT")
+    if (
+        not working.closed
+    ):  # it may have come together with COMMIT's answer: then libpq has it, and says so here or nowhere
+        told.append("57P01" if "C57P01" in farewell(working) else None)
+    with pytest.raises(psycopg.OperationalError):
+        working.execute("SELECT 1")
+    assert set(told) <= {"57P01", None}
+    began = time.monotonic()
+    assert exit_status(cluster, leader) == 0
+    with pytest.raises(psycopg.OperationalError):
+        connect(cluster, leader)
+    assert time.monotonic() - began < 5  # who comes to a dead gateway learns it at once
+    cluster.start(leader)
+    cluster.wait_until_ready([leader])
+    assert 800 in rows(cluster, leader)
 
 
 def test_a_minority_refuses_writes(cluster: LocalCluster) -> None:

@@ -86,6 +86,7 @@ WRONG_VALUES = {
     "closed_ms": -1,
     "join_seconds": -1,
     "faults_file": 7,
+    "journal_segment_bytes": 1000,
 }
 
 

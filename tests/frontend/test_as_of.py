@@ -736,3 +736,25 @@ def test_snapshot_too_old_and_running_readers() -> None:
             connection = server.connect()
             check()
         connection.close()
+
+
+def test_the_snapshot_of_a_transaction_can_be_named(connection: Connection) -> None:
+    """What SHOW boreal.snapshot says, AS OF SYSTEM TIME gives again."""
+    connection.execute("create table t (id int primary key)")
+    assert connection.execute("show boreal.snapshot").fetchone() == ("",)
+    connection.execute("insert into t values (1)")
+    with connection.transaction():
+        connection.execute("set transaction isolation level repeatable read")
+        assert connection.execute("select count(*) from t").fetchone() == (1,)
+        shown = connection.execute("show boreal.snapshot").fetchone()
+        assert connection.execute("select current_setting('boreal.snapshot')").fetchone() == shown
+    connection.execute("insert into t values (2)")
+    assert shown is not None
+    assert connection.execute(f"select count(*) from t as of system time {shown[0]}").fetchone() == (1,)
+    with connection.transaction():
+        assert connection.execute("select count(*) from t").fetchone() == (2,)
+        newer = connection.execute("show boreal.snapshot").fetchone()
+    assert newer is not None
+    assert int(str(newer[0])) > int(str(shown[0]))
+    with pytest.raises(psycopg.errors.CantChangeRuntimeParam):
+        connection.execute("set boreal.snapshot = '1'")

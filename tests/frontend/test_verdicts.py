@@ -25,9 +25,17 @@ SCHEMA = "verdicts"
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome != Outcome.COMMITTED])
 def test_every_outcome_has_its_state(outcome: Outcome) -> None:
     verdict = Verdict(outcome, winner=7, relation=99, reason="because")
-    error = verdict_error(verdict, bootstrap_catalog(), cast(VersionedStore, None), 1, cast(Context, FakeContext()))
+    error = verdict_error(verdict, bootstrap_catalog(), cast(VersionedStore, None), 1, cast(Context, FakeContext()), 17)
     assert error.sqlstate == SQLSTATE_OF_OUTCOME[outcome]
     assert error.message
+
+
+def test_an_unknown_outcome_names_the_transaction() -> None:
+    """It is all that a client needs to ask what became of it."""
+    verdict = Verdict(Outcome.UNKNOWN, reason="the leader was lost")
+    error = verdict_error(verdict, bootstrap_catalog(), cast(VersionedStore, None), 1, cast(Context, FakeContext()), 17)
+    assert (error.sqlstate, error.detail) == ("40003", "Transaction 17: the leader was lost.")
+    assert error.hint == "Before trying again, ask any node: SELECT sys.transaction_status(17)."
 
 
 TABLES = """

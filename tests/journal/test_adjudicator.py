@@ -1,6 +1,6 @@
 """The adjudicator against its specification.
 
-Goal: architecture §3's conflict table, catalog dependencies, the window, SERIALIZABLE and bulk rules, each as written.
+Goal: architecture §3's conflict table, catalog dependencies, transactions given up, the window, SERIALIZABLE and bulk rules, each as written.
 Method: the table itself as parameters; then hypothesis histories judged both by the adjudicator and by a brute-force
 definition that keeps every committed proposal and looks at all of them; and the same histories cut by a restart at a
 random point, with state recalled from events, which must change no verdict.
@@ -228,6 +228,11 @@ class Brute:
         for ts, other in self.log:
             if ts <= proposal.snapshot:
                 continue
+            if proposal.txid in other.catalog_changes:
+                return Outcome.GIVEN_UP
+        for ts, other in self.log:
+            if ts <= proposal.snapshot:
+                continue
             for oid, version in proposal.dependencies:
                 if oid in other.catalog_changes and ts > version:
                     return Outcome.SCHEMA_CONFLICT
@@ -261,6 +266,8 @@ class Brute:
         return False
 
 
+OBJECT = 100
+"""Larger than any transaction's id here, which may be given up."""
 CHECKED = [name for name in TOUCHES if CLASS[name] != "none"]
 
 
@@ -280,9 +287,9 @@ def histories(draw: st.DrawFn) -> list[tuple[Proposal, int]]:
             low, high = sorted((draw(st.sampled_from(KEYS)), draw(st.sampled_from(KEYS))))
             proposal.ranges = [(low, high)] if low[:4] == high[:4] else []
         if draw(st.integers(0, 5)) == 0:
-            proposal.catalog_changes = [draw(st.integers(0, 2))]
+            proposal.catalog_changes = [draw(st.integers(OBJECT, OBJECT + 2) | st.integers(1, 14))]
         if draw(st.integers(0, 2)) == 0:
-            proposal.dependencies = [(draw(st.integers(0, 2)), proposal.snapshot)]
+            proposal.dependencies = [(draw(st.integers(OBJECT, OBJECT + 2)), proposal.snapshot)]
         history.append((proposal, now))
     return history
 

@@ -58,8 +58,7 @@ def test_commit_conflict_and_order_of_callbacks() -> None:
         assert seen == [(2, 2), (3, -2), (4, -2)]
         lock = Proposal(5, verdict.commit_ts, locks=[(PREFIX + b"a", int(LockStrength.KEY_SHARE))])
         assert (await replica.submit(lock)).committed
-        assert replica.status(2) is TransactionStatus.COMMITTED
-        assert replica.status(replica.clock.now_us() << 10) is TransactionStatus.ABORTED
+        assert await replica.resolve(2) is TransactionStatus.COMMITTED
         await replica.stop()
         with pytest.raises(NodeFatal):
             raise replica.failed.result() if replica.failed.done() else NodeFatal("not failed")
@@ -249,7 +248,7 @@ def test_compaction_keeps_the_raft_log_small_and_restarts_work() -> None:
         # The adjudicator recalls from the event log what happened before the restart.
         old = next(again.events.read(300)).commit_ts
         assert (await again.submit(put(1000, old, b"k", kind=1))).outcome is Outcome.CONFLICT
-        assert again.status(350) is TransactionStatus.COMMITTED
+        assert await again.resolve(350) is TransactionStatus.COMMITTED
         await again.stop()
 
     run(work())

@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 from cryptography import x509
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from journal.environment import real_environment
-from journal.transport import PROTOCOL_VERSION, Hello, Peer, PeerTransport, _encode, is_well_formed
+from journal.transport import PROTOCOL_VERSION, Hello, Peer, PeerTransport, TurnedAway, _encode, is_well_formed
 from tests.journal.cluster import free_ports
 
 HEARTBEAT: dict[str, Any] = {
@@ -136,7 +137,6 @@ def test_only_raft_messages_pass() -> None:
     [
         Hello(99, "test", "node-0"),
         Hello(PROTOCOL_VERSION, "another", "node-0"),
-        Hello(PROTOCOL_VERSION, "test", "stranger"),
         Hello(PROTOCOL_VERSION, "test", "node-0", "nonsense"),
         ["no", "hello"],
     ],
@@ -148,6 +148,25 @@ def test_strangers_are_refused(hello: object) -> None:
         for frame in (_encode(hello), b"\0" + _encode((0.0, 3, HEARTBEAT))):
             writer.write(len(frame).to_bytes(4, "big") + frame)
         assert await reader.read() == b""
+        assert await right.deliver(0.1) == []
+        writer.close()
+
+    pair(work)
+
+
+@pytest.mark.parametrize("is_member", [False, True], ids=["stranger", "another directory"])
+def test_who_is_turned_away_hears_why(is_member: bool) -> None:
+    async def work(left: End, right: End) -> None:
+        right.transport.applied = lambda: 7
+        right.transport.identity_refusal = lambda name, identity: f"{name} is not {identity}"
+        port = right.transport._own.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        hello = Hello(PROTOCOL_VERSION, "test", "node-0" if is_member else "stranger", identity=5)
+        for frame in (_encode(hello), b"\0" + _encode((0.0, 3, HEARTBEAT))):
+            writer.write(len(frame).to_bytes(4, "big") + frame)
+        answer = msgspec.msgpack.decode((await reader.read())[4:], type=TurnedAway)
+        reason = "node-0 is not 5" if is_member else "stranger is not a member of the cluster"
+        assert answer == TurnedAway(7, reason, is_member)
         assert await right.deliver(0.1) == []
         writer.close()
 
@@ -247,3 +266,27 @@ def test_mutual_tls_and_a_certificate_of_another_name(tmp_path: Path) -> None:
         assert await left.deliver(0.3) == []
 
     pair(work, options=(options[0], options[1]))
+
+
+def test_nobody_is_served_after_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also if the other end does not answer any more. A handler that is left over is cancelled with the loop, which some versions of
+    Python log as an error."""
+    contexts = authority(tmp_path)
+    options: list[dict[str, Any]] = []
+    for name in ("node-0", "node-1"):
+        server, client = contexts(name)
+        options.append({"server_tls": server, "client_tls": client})
+
+    async def work(left: End, right: End) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", left.transport._own.port, ssl=contexts("node-1")[1])
+        hello = _encode(Hello(PROTOCOL_VERSION, "test", "node-1"))
+        writer.write(len(hello).to_bytes(4, "big") + hello)
+        await asyncio.sleep(0.1)
+        writer.transport.pause_reading()
+        assert left.transport._serving
+        await left.transport.stop()
+        assert not left.transport._serving
+        writer.transport.abort()
+
+    pair(work, options=(options[0], options[1]))
+    assert "Exception in callback" not in caplog.text

@@ -33,7 +33,7 @@ class Attempt:
         position, commit_ts: when it committed.
         answered: whether a verdict came.
         ever_unknown: some proposal of this id was answered UNKNOWN, so that a later refusal to order says nothing of it.
-        resolved: what `status` said after UNKNOWN.
+        resolved: what `resolve` said after UNKNOWN.
     """
 
     txid: int

@@ -22,7 +22,7 @@ from journal.consensus import Consensus
 from journal.event import Outcome, Verdict
 from journal.raftlog import RaftLog
 from journal.reads import ReadBarriers
-from journal.replica import Replica, TransactionStatus
+from journal.replica import Replica
 from journal.statemachine import StateMachine
 from journal.transport import PeerTransport
 from storage.mvcc import VersionedStore
@@ -271,14 +271,12 @@ def _lease_without_own_entry(original: Callable[..., Any]) -> Callable[..., Any]
     return lambda self: self._consensus.has_lease
 
 
-def _status_without_lease(original: Callable[..., Any]) -> Callable[..., Any]:
-    def status(self: Any, txid: int) -> TransactionStatus:
-        found: TransactionStatus = original(self, txid)
-        if found is TransactionStatus.UNKNOWN and self.is_leader:
-            return TransactionStatus.ABORTED
-        return found
+def _given_up_commits(original: Callable[..., Any]) -> Callable[..., Any]:
+    def conflict(self: Any, proposal: Any, snapshot: int, staged: Any) -> Any:
+        self._catalog.pop(proposal.txid, None)
+        return original(self, proposal, snapshot, staged)
 
-    return status
+    return conflict
 
 
 def _publish_later(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -332,13 +330,8 @@ MUTANTS: dict[str, Mutant] = {
     "lease_without_own_entry": Mutant(
         "a new leader reads before it knows what is committed", ReadBarriers, "_can_answer", _lease_without_own_entry
     ),
-    "status_without_lease": Mutant(
-        "a leader without a lease says that a transaction has aborted",
-        Replica,
-        "status",
-        _status_without_lease,
-        400,
-        BRIDGES,
+    "given_up_commits": Mutant(
+        "what was said to have aborted can still commit", Adjudicator, "_conflict", _given_up_commits, 400, BRIDGES
     ),
     "publish_after_answer": Mutant("views learn after clients", StateMachine, "_publish", _publish_later),
 }

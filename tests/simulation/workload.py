@@ -9,7 +9,7 @@ Transactions:
 - *locks*: lock rows of the bank in different strengths, with or without writing a register.
 - *serializable*: read some lists and registers, and a range; write a register.
 - *large*: more than one Raft entry, in fragments; some beyond the bound of keys, judged by relations.
-- *again*: propose an id again whose outcome is unknown.
+- *again*: propose an id again whose outcome is unknown, or ask some node for it, and then perhaps propose it again.
 - *burst*: several of these at once, so that blocks hold more than one proposal and most of them conflict.
 
 Half of them are strong: they wait as a session on this node would, on whatever read path serves (`deploy.reads`). The
@@ -30,6 +30,9 @@ from tests.checker.history import ReadPath
 from tests.simulation.cluster import SimulatedNode
 from tests.simulation.history import Attempt, History, SnapshotRead
 from tests.simulation.keys import ACCOUNT_KEYS, ACCOUNT_START, BULK, LIST, REGISTER_KEYS, TOTAL, list_keys
+
+STATUS_SECONDS_MAX = 15.0
+"""How long whoever is asked for an outcome may take; it may have crashed."""
 
 _STRENGTHS = (int(LockStrength.KEY_SHARE), int(LockStrength.EXCLUSIVE), int(LockStrength.NO_KEY_UPDATE))
 
@@ -183,13 +186,20 @@ class Client:
         if self._chance.random() < 0.5:
             asked = self._chance.choice([node for node in self._cluster.nodes if node.up]).replica
             assert asked is not None
-            status = asked.status(attempt.txid)
-            if status in (TransactionStatus.ABORTED, TransactionStatus.COMMITTED):
-                attempt.resolved = "aborted" if status is TransactionStatus.ABORTED else "committed"
-                attempt.ended_us = self._now_us()
-                self._cluster.trace(self._name, f"{attempt.txid} has {attempt.resolved}")
-        elif not attempt.resolved:
-            await self._commit(attempt)
+            try:
+                async with asyncio.timeout(STATUS_SECONDS_MAX):
+                    status = await asked.resolve(attempt.txid)
+            except TimeoutError:
+                return  # whom it asked has crashed
+            if status not in (TransactionStatus.ABORTED, TransactionStatus.COMMITTED):
+                return
+            attempt.resolved = status.value
+            attempt.ended_us = self._now_us()
+            self._cluster.trace(self._name, f"{attempt.txid} has {attempt.resolved}")
+            if self._chance.random() < 0.5:
+                return
+        # What has been said of it holds, also for a proposal that comes late.
+        await self._commit(attempt)
 
     # ---- parts ------------------------------------------------------------------------------------------------------
 

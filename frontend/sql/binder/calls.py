@@ -60,14 +60,24 @@ def bind_any_call(query: Query, node: syntax.FunctionCall) -> logical.Expression
     arguments, argument_names = _bind_arguments(query, node.arguments)
     sort_arguments = [bind(query, item.expression) for item in node.within_group]
     given = [item.type for item in (*arguments, *sort_arguments)]
-    if len(node.names) > 1 and node.names[-2] != "pg_catalog":
+    names = node.names
+    if len(names) > 1 and names[-2] == "sys":
+        names = [f"sys.{name}"]
+    elif len(names) > 1 and names[-2] != "pg_catalog":
         _check_schema(query, node)
-        raise missing_function(binding, node.names, given, argument_names, position)
-    if not node.within_group and not node.star and not argument_names and not node.variadic and len(given) == 1:
+        raise missing_function(binding, names, given, argument_names, position)
+    if (
+        not node.within_group
+        and not node.star
+        and not argument_names
+        and not node.variadic
+        and len(given) == 1
+        and names is node.names
+    ):
         as_cast = _function_style_cast(binding, name, arguments[0], position)
         if as_cast is not None and not (node.distinct or node.order_by or node.filter or node.over):
             return as_cast
-    candidate = find_function(binding, node.names, given, argument_names, node.variadic, position)
+    candidate = find_function(binding, names, given, argument_names, node.variadic, position)
     if candidate is None:
         if len(arguments) == 1 and not argument_names and not node.star:
             field = _field_of(query, arguments[0], name, position)

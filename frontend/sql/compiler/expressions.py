@@ -311,16 +311,16 @@ class Expressions:
         return "(" + " and ".join([*tests, body]) + ")"
 
     def _blocking(self, expression: logical.Call, implementation: Any, scope: Scope) -> Binding:
-        """A function that waits: it says how long, and the execution pauses."""
+        """A function that waits: it says how long, as often as it likes, and the execution pauses."""
         arguments = [self.value(argument, scope) for argument in expression.arguments]
         name = self._callable(
             implementation, tuple([argument.type for argument in expression.arguments]), expression.type
         )
         lead = [self.function.need("context")] if implementation.context else []
-        seconds = self.strict(
+        steps = self.strict(
             arguments, lambda codes: f"{name}({', '.join([*lead, *codes])})", [1] * len(arguments), True
         )
-        return Binding(f"(yield from {self.module.bind(values.sleep, 'sleep')}({seconds.code}))", True)
+        return Binding(f"(yield from {self.module.bind(values.waiting, 'waiting')}({steps.code}))", True)
 
     # ── conversions ────────────────────────────────────────────────────────────────────────────────────────────────
 

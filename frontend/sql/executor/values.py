@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from frontend.errors import SqlError
@@ -151,8 +151,14 @@ def more_than_one_row() -> SqlError:
     return SqlError("21000", "more than one row returned by a subquery used as an expression")
 
 
-def sleep(seconds: float | None) -> Iterator[Any]:
-    """pg_sleep and its kin: the execution pauses; the value is void (or NULL)."""
-    if seconds is not None and seconds > 0:
-        yield Sleep(seconds)
-    return None
+def waiting(steps: Generator[float, None, Any] | None) -> Generator[Any, None, Any]:
+    """The value of a function that waits (`ScalarImplementation.blocking`): the execution pauses as long as it says."""
+    if steps is None:
+        return None
+    try:
+        while True:
+            yield Sleep(next(steps))
+    except StopIteration as end:
+        return end.value
+    finally:
+        steps.close()

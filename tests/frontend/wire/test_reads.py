@@ -114,6 +114,25 @@ def run(work: Callable[[], Any]) -> None:
     asyncio.run(work())
 
 
+@pytest.mark.parametrize("statement", [QUERY, BIND + DESCRIBE + EXECUTE + SYNC], ids=["simple", "extended"])
+def test_a_grant_is_for_one_statement_even_if_nothing_had_to_be_asked_meanwhile(statement: bytes) -> None:
+    """By the clock, whether there is something to ask changes from one message to the next."""
+
+    async def work() -> None:
+        client = Connected()
+        await client.send(PARSE + SYNC)
+        await client.send(statement)
+        assert len(client.barriers.asked) == 1
+        client.barriers.waits = False
+        client.barriers.answer()
+        assert (await client.received()).endswith("Z")
+        client.barriers.waits = True
+        assert "Z" not in await client.send(statement)
+        assert len(client.barriers.asked) == 1
+
+    run(work)
+
+
 def test_a_query_waits_for_its_barrier_and_what_follows_waits_behind_it() -> None:
     async def work() -> None:
         client = Connected()

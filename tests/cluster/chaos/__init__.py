@@ -1,0 +1,1 @@
+"""Real processes, real drivers, real faults, judged by `tests.checker`. See README.md."""

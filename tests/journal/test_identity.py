@@ -1,0 +1,126 @@
+"""Who is not welcome learns it: a member that was removed while it was away, and a founder whose directory is another one.
+
+Goal: both stop with a reason that names what to do, and disturb nobody; whoever merely has old news turns nobody out. Method: the
+file on a simulated disk; replicas over loopback, one of which is down while things change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from journal.configuration import Change
+from journal.errors import CorruptData, MemberRemoved, NodeFatal
+from journal.identity import Identities
+from journal.simulated import Loss, SimulatedDisk
+from journal.transport import TurnedAway
+from tests.journal.cluster import Cluster, three
+from tests.journal.test_catchup import change, member_of
+
+
+def test_identities_are_remembered_until_they_are_forgotten() -> None:
+    disk = SimulatedDisk()
+    disk.make_directory("/j")
+    first = Identities(disk, "/j", 10)
+    assert first.refusal("a", 1) == first.refusal("b", 2) == ""
+    disk.crash(Random(1), Loss.EVERYTHING)
+    again = Identities(disk, "/j", 99)
+    assert again.own == 10
+    assert again.refusal("a", 1) == ""
+    for word in ("another data directory", "boreal member remove a", "joining = true"):
+        assert word in again.refusal("a", 3)
+    again.forget_others(but=["b"])
+    disk.crash(Random(1), Loss.EVERYTHING)
+    third = Identities(disk, "/j", 99)
+    assert third.refusal("a", 3) == ""
+    assert third.refusal("b", 3) != ""
+
+
+def test_a_damaged_file_is_found() -> None:
+    disk = SimulatedDisk()
+    disk.make_directory("/j")
+    Identities(disk, "/j", 10)
+    file = disk.open("/j/identity")
+    file.write(b"\xff", file.size() - 1)
+    with pytest.raises(CorruptData, match="/j/identity"):
+        Identities(disk, "/j", 11)
+
+
+def test_a_member_that_was_removed_while_it_was_away() -> None:
+    async def work(cluster: Cluster) -> None:
+        follower = (await cluster.followers())[0]
+        number = cluster.number_of(follower)
+        await cluster.commit(1)
+        await cluster.crash(number, Loss.NOTHING)
+        leader = await cluster.leader()
+        assert (await change(leader, Change.REMOVE, member_of(cluster, number))).committed
+        await cluster.commit(2)
+        while number in {cluster.ports.index(peer.port) for peer in leader._transport.peers}:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # for a while it would still get the log
+        term = leader.report().term
+        back = await cluster.start(number)
+        error = await asyncio.wait_for(asyncio.shield(back.failed), 5)
+        assert isinstance(error, MemberRemoved)
+        assert f"node-{number} was removed from the cluster while it was away" in str(error)
+        del cluster.replicas[number]
+        await cluster.commit(3)
+        assert (leader.is_leader, leader.report().term) == (True, term)
+        # Added again, it goes on with what it has.
+        assert (await change(leader, Change.ADD, member_of(cluster, number))).committed
+        back = await cluster.start(number)
+        await asyncio.wait_for(back.applied(3), 10)
+        await cluster.agree(3)
+
+    three(work)
+
+
+def test_old_news_turn_nobody_out() -> None:
+    """Only who has applied more knows better, and one of three is no majority."""
+
+    async def work(cluster: Cluster) -> None:
+        last = await cluster.commit(1)
+        await cluster.agree(last.position)
+        replica = (await cluster.followers())[0]
+        one, other = (each for each in ("node-0", "node-1", "node-2") if each != replica.name)
+        for name in (one, other):
+            replica._on_turned_away(name, TurnedAway(1, "old"))
+        assert replica.report().turned_away_by == ()
+        replica._on_turned_away(one, TurnedAway(1000, "new"))
+        assert replica.report().turned_away_by == (one,)
+        await asyncio.sleep(0.1)
+        assert not replica.failed.done()
+
+    three(work)
+
+
+def test_a_founder_with_an_empty_directory_is_not_taken_for_the_one_before() -> None:
+    async def work(cluster: Cluster) -> None:
+        follower = (await cluster.followers())[0]
+        number = cluster.number_of(follower)
+        await cluster.commit(1)
+        await cluster.crash(number, Loss.NOTHING)
+        cluster.disks[number] = SimulatedDisk()
+        empty = await cluster.start(number)
+        error = await asyncio.wait_for(asyncio.shield(empty.failed), 5)
+        assert type(error) is NodeFatal
+        assert f"boreal member remove node-{number}" in str(error)
+        del cluster.replicas[number]
+        leader = await cluster.leader()
+        assert leader._consensus.matched_index(f"node-{number}") is not None
+        # The procedure that the message names.
+        assert (await change(leader, Change.REMOVE, member_of(cluster, number))).committed
+        assert (await change(leader, Change.ADD, member_of(cluster, number))).committed
+        cluster.disks[number] = SimulatedDisk()
+        joined = await cluster.start(number, joining=True)
+        await asyncio.wait_for(joined.applied(1), 10)
+        await cluster.commit(2)
+        await asyncio.wait_for(joined.applied(2), 10)
+        # From now on it is the one that everybody knows.
+        await cluster.crash(number, Loss.EVERYTHING)
+        await cluster.start(number)
+        await cluster.commit(3)
+        await cluster.agree(3)
+
+    three(work)
