@@ -449,7 +449,8 @@ class Replica(Participant):
             return
         if self._room_waiters and not self._fragments_wait():
             self._let_in()
-        if not self._synchronizing and (self._waiting or transport.waiting) and self.is_leader:
+        may_order = self._waiting and not self._transfer.holding
+        if not self._synchronizing and (may_order or transport.waiting) and self.is_leader:
             self._wake()
 
     def _synchronized(self, error: OSError | None) -> None:
