@@ -56,6 +56,7 @@ from journal.event import (
     encode_proposal,
 )
 from journal.eventlog import EventLog
+from journal.gathering import Gathering, gathering_for
 from journal.housekeeping import Housekeeper
 from journal.large import LargeTransaction
 from journal.participant import Participant
@@ -122,6 +123,8 @@ class Replica(Participant):
         self._applied = 0
         self._turn_bytes = 0
         self._ordering_term = -1
+        self._gathering: Gathering | None = None
+        self._holds_back = False
         self._synchronizing = False
         self._synchronization_ended: asyncio.Future[None] | None = None
         self._scheduled = False
@@ -157,6 +160,7 @@ class Replica(Participant):
         self.transaction_ids.observe(self._events.commit_ts << NODE_BITS)
         make_synchronizer = self._environment.synchronizer or synchronizer_for
         self._synchronizer: Synchronizer = make_synchronizer(self._loop, self._log.file)
+        self._gathering = gathering_for(self._log.file)
         own = Peer(settings.name, *self._address, settings.witness)
         base = found.snapshot.configuration
         joins = (settings.joining and found.is_empty) or found.mark is Mark.JOINING
@@ -429,6 +433,12 @@ class Replica(Participant):
         self._scheduled = False
         if self._synchronizing or not self._running:
             return
+        gathering = self._gathering
+        if gathering is not None and self._alone:
+            self._holds_back = bool(self._waiting) and gathering.waits(len(self._waiting))
+            if self._holds_back and self._applied == self._log.durable_index:
+                self._wake()
+                return
         try:
             transport, log = self._transport, self._log
             if transport.waiting:
@@ -463,6 +473,8 @@ class Replica(Participant):
             self._fail(NodeFatal(f"Raft log: cannot synchronize {self._log.path}, what it holds is unknown: {error}"))
             return
         self._log.synchronized()
+        if self._gathering is not None:
+            self._gathering.synchronized(len(self._waiting))
         try:
             self._transport.release()
         except BaseException as failure:
@@ -545,7 +557,12 @@ class Replica(Participant):
         if not self._alone and self._ordering_term != self._consensus.raftCurrentTerm:
             self._begin_ordering(self._consensus.raftCurrentTerm)
         waiting = self._waiting
-        if not waiting or self._turn_bytes >= self._settings.turn_bytes_max or self._transfer.holding:
+        if (
+            not waiting
+            or self._holds_back
+            or self._turn_bytes >= self._settings.turn_bytes_max
+            or self._transfer.holding
+        ):
             return None
         timestamp = self.clock.now_us()
         if not self._has_space():
@@ -578,6 +595,8 @@ class Replica(Participant):
             callbacks.append(callback)
         self._waiting_bytes -= size
         self._turn_bytes += size
+        if self._gathering is not None:
+            self._gathering.ordered(len(data))
         self._unordered = (proposals, callbacks, timestamp)
         return encode_block(self._settings.node, timestamp, data, [], conclusion=conclusion)
 
