@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from frontend.context import Context
+from frontend.functions.catalogue import SYS_PROCS
 from frontend.functions.registry import scalar
 from frontend.system.registry import VirtualRelation, find, find_by_oid
 from frontend.types.registry import is_known_type
@@ -56,11 +57,17 @@ def _is_searched(context: Context) -> bool:
     return "pg_catalog" in context.search_path
 
 
+_SYS_PROC_OIDS = frozenset(proc.oid for proc in SYS_PROCS)
+"""They are called by their qualified names only."""
+
+
 def _built_in(relation: str) -> Callable[[Context, int], bool | None]:
     """Visibility of objects that only pg_catalog holds."""
 
     def is_visible(context: Context, oid: int) -> bool | None:
-        return None if _lookup(relation, oid, context) is None else _is_searched(context)
+        if _lookup(relation, oid, context) is None:
+            return None
+        return oid not in _SYS_PROC_OIDS and _is_searched(context)
 
     return is_visible
 

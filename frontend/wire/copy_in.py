@@ -398,6 +398,8 @@ class TextDecoder(_LineDecoder):
         raw = line.split(self.delimiter) if self.columns or line else []
         if "\\" in line:
             raw = self._rejoined(raw)
+            if _ends_escaping(line):  # the input ends here: PostgreSQL drops it before it looks for markers
+                raw[-1] = raw[-1][:-1]
         fields: list[str | CopyMarker | None] = []
         for field in raw:
             if field == self.null:

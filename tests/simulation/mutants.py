@@ -328,7 +328,11 @@ MUTANTS: dict[str, Mutant] = {
     "apply_twice": Mutant("an entry is applied twice", StateMachine, "apply", _apply_twice),
     "lead_is_lease": Mutant("whoever believes to lead reads strongly", ReadBarriers, "_can_answer", _lead_is_lease),
     "lease_without_own_entry": Mutant(
-        "a new leader reads before it knows what is committed", ReadBarriers, "_can_answer", _lease_without_own_entry
+        "a new leader reads before it knows what is committed",
+        ReadBarriers,
+        "_can_answer",
+        _lease_without_own_entry,
+        100,
     ),
     "given_up_commits": Mutant(
         "what was said to have aborted can still commit", Adjudicator, "_conflict", _given_up_commits, 400, BRIDGES

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from frontend.errors import SqlError
@@ -131,6 +131,8 @@ TEXT_OPTIONS = [
 
 @FAST
 @given(options=st.sampled_from(TEXT_OPTIONS), data=pieces(TEXT_PIECES), cuts=CUTS)
+@example(options=CopyOptions(null=""), data=b"\t\\", cuts=[])
+@example(options=CopyOptions(), data=b"a\t\\N\\", cuts=[3])
 def test_text(postgres: psycopg.Connection, options: CopyOptions, data: bytes, cuts: list[int]) -> None:
     compare(postgres, options, data, cuts)
 
