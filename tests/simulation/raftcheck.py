@@ -30,7 +30,7 @@ _PLACEHOLDER = bytes([EntryKind.NO_OP])
 class _Seen:
     """What was last seen of one incarnation."""
 
-    __slots__ = ("committed", "last_index", "last_term", "leading", "standing", "term")
+    __slots__ = ("committed", "last_index", "last_term", "leading", "standing", "term", "voters")
 
     def __init__(self, committed: int) -> None:
         self.term = -1
@@ -39,6 +39,7 @@ class _Seen:
         self.committed = committed
         self.last_index = 0
         self.last_term = 0
+        self.voters: frozenset[str] = frozenset()
 
 
 class RaftObserver:
@@ -216,6 +217,7 @@ class RaftObserver:
         committed = max(consensus.committed_index, applied)
         if committed > seen.committed:
             self._observe_commit(node.name, seen, committed, log, consensus.voters)
+        seen.voters = consensus.voters
 
     def _observe_leader(self, name: str, seen: _Seen, term: int, log: Any) -> None:
         last = log.last_index
@@ -252,20 +254,23 @@ class RaftObserver:
             if self.committed.setdefault(index, entry) != entry:
                 self._violation(f"{name} took entry {index} of term {term} for committed, others one of another term")
         if seen.leading:
-            self._check_majority(name, min(committed, log.last_index), log, voters)
+            self._check_majority(name, min(committed, log.last_index), log, voters, seen.voters)
         seen.committed = committed
         self._committed_end = max(self._committed_end, min(committed, log.last_index))
 
-    def _check_majority(self, name: str, index: int, log: Any, voters: frozenset[str]) -> None:
-        """What a leader takes for committed is in the logs of a majority. Nodes that are down may have it."""
+    def _check_majority(self, name: str, index: int, log: Any, *configurations: frozenset[str]) -> None:
+        """What a leader takes for committed is in the logs of a majority. Nodes that are down may have it.
+
+        A step may commit entries and then append another configuration: the majority may be that of either.
+        """
         term = log._term_at(index)
         lacking = []
         for node in self._cluster.nodes:
-            if node.name in voters and node.up:
+            if node.up:
                 other: Any = node.replica._log  # type: ignore[union-attr]
                 if other.last_index < index or (other.first_index <= index and other._term_at(index) != term):
                     lacking.append(node.name)
-        if len(lacking) * 2 >= len(voters):
+        if all(2 * sum(each in voters for each in lacking) >= len(voters) for voters in configurations if voters):
             self._violation(f"{name} took entry {index} of term {term} for committed; {lacking} do not have it")
 
     def publish(self, name: str, events: list[Event]) -> None:
