@@ -434,7 +434,13 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             term == self.raftCurrentTerm and self._SyncObj__votedForNodeId not in (None, node.id)
         )
         campaigning = now < self._pre_vote_due
-        if taken or last < self._last() or self._sticks(now):
+        if self._sticks(now):
+            return
+        if taken:
+            # It does not know of this term, and would ask for it for ever, perhaps with the only log that can win.
+            self._peers.send(node, {"type": "stale_term", "term": self.raftCurrentTerm})
+            return
+        if last < self._last():
             return
         if campaigning and not self.is_witness and (last, node.id) < (self._last(), self._own_name):
             return

@@ -253,3 +253,22 @@ def test_a_leader_without_a_majority_steps_down_within_the_election_timeout() ->
     assert not leader.consensus.has_lease
     group.run(0.3)
     assert not leader.consensus.is_leader
+
+
+def test_a_vote_for_somebody_who_is_gone_does_not_shut_out_the_longer_log() -> None:
+    group = Group()
+    group.run(3)
+    leader = group.leader()
+    voter, longer = group.others()
+    voter.cut.update(NAMES)
+    leader.waiting.append(b"\x10only two have it")
+    group.run(0.05)
+    assert longer.log.last_index == voter.log.last_index + 1
+    # The leader stands again, gets this vote, and is lost before the other one hears of the term.
+    gone = leader.transport._own.name
+    voter.consensus._SyncObj__setCurrentTerm(voter.consensus.raftCurrentTerm + 1, gone)
+    leader.cut.update(NAMES)
+    voter.cut.clear()
+    left = [member.transport._own.name for member in (voter, longer)]
+    group.run(5, *left)
+    assert longer.consensus.is_leader
