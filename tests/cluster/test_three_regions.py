@@ -29,9 +29,9 @@ from deploy.verification import verify_directory
 
 WITHIN_SECONDS = 15.0
 FAULTS_SECONDS = 0.3
+"""How long nodes take to notice what `partition` has told them; a cut-off leader does not know yet by then."""
 UNKNOWN_SECONDS_MAX = 15.0
 """After ten a node takes the outcome of what it has proposed for unknown."""
-"""How long nodes take to notice what `partition` has told them; a cut-off leader does not know yet by then."""
 
 pytestmark = [pytest.mark.xdist_group("three_regions"), pytest.mark.timeout(120)]
 
