@@ -422,12 +422,12 @@ class Replica(Participant):
         self._scheduled = False
         if self._synchronizing or not self._running:
             return
-        gathering = self._gathering
-        if gathering is not None and self._alone:
-            self._holds_back = bool(self._waiting) and gathering.waits(len(self._waiting))
-            if self._holds_back and self._applied == self._log.durable_index:
-                self._wake()
-                return
+        gathering, count = self._gathering, len(self._waiting)
+        # Decided anew every turn, also once there are other members: nothing may be held back for good.
+        self._holds_back = gathering is not None and self._alone and count > 0 and gathering.waits(count)
+        if self._holds_back and self._applied == self._log.durable_index:
+            self._wake()
+            return
         try:
             transport, log = self._transport, self._log
             if transport.waiting:
