@@ -16,7 +16,7 @@ storage: it leads only if nobody else can, and hands over at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from journal.configuration import Configuration, Member, decode_configuration
 from journal.consensus import Consensus
@@ -76,6 +76,12 @@ class Membership:
             if self.configuration.member(member.name) is None and member.name != self._own.name:
                 # It still gets the log until the change is committed, or it would never know.
                 self._leaving[member.name] = self._address(member)
+        returned = [name for name in self._leaving if self.configuration.member(name) is not None]
+        if returned:
+            # Whoever is added again may have lost everything: what its predecessor acknowledged must not count for it.
+            for name in returned:
+                del self._leaving[name]
+            self._use(without=returned)
         self._use()
 
     def rebase(self, base: Configuration) -> None:
@@ -118,11 +124,15 @@ class Membership:
     def _address(self, member: Member) -> Peer:
         return self._addresses.get(member.name, member.peer)
 
-    def _use(self) -> None:
+    def _use(self, without: Collection[str] = ()) -> None:
         configuration, own = self.configuration, self._own.name
-        peers = [self._address(member) for member in configuration.members if member.name != own]
+        present = [member for member in configuration.members if member.name not in without]
+        peers = [self._address(member) for member in present if member.name != own]
         leaving = [peer for name, peer in self._leaving.items() if configuration.member(name) is None]
         self._transport.set_peers(peers + leaving)
         member = configuration.member(own)
         self._consensus.is_witness = member is not None and member.witness
-        self._consensus.adopt(configuration.voters, [*configuration.learners, *(peer.name for peer in leaving)])
+        self._consensus.adopt(
+            [member.name for member in present if member.voter],
+            [*(member.name for member in present if not member.voter), *(peer.name for peer in leaving)],
+        )

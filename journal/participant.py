@@ -147,7 +147,7 @@ class Participant(ABC):
         self._transport.on_feed = FeedServer(self._loop, self).serve
         self._identities = Identities(self._environment.disk, settings.directory, self._environment.clock.wall_us())
         self._transport.identity = self._identities.own
-        self._transport.identity_refusal = self._identities.refusal
+        self._transport.identity_refusal = self._identity_refusal
         self._transport.applied = lambda: self._applied
         self._transport.on_turned_away = self._on_turned_away
         self._closed = ClosedTime(self._loop, lambda: self._applied)
@@ -430,6 +430,11 @@ class Participant(ABC):
         change, self._change = self._change, None
         if change is not None:
             change[1](verdict)
+
+    def _identity_refusal(self, name: str, identity: int) -> str:
+        if self._membership.configuration.member(name) is None:
+            return ""  # It is leaving, and gets the log until it knows; its directory is not that of whoever is added next.
+        return self._identities.refusal(name, identity)
 
     def _membership_applied(self, index: int) -> None:
         """A configuration is committed."""

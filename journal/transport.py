@@ -289,7 +289,8 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             await asyncio.wait(self._serving, timeout=_GOODBYE_SECONDS_MAX)
 
     def set_peers(self, peers: list[Peer]) -> None:
-        """From now on these are the others. Connections of those that stay are kept."""
+        """From now on these are the others. Connections of those that stay are kept; of those that go nothing is heard any more,
+        not even what has arrived: should one come again, it is another."""
         wanted = {peer.name: peer for peer in peers}
         gone = [name for name, peer in self._peers.items() if wanted.get(name) != peer]
         for name in gone:
@@ -302,8 +303,11 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
                 self._ended.add(dialer)
                 dialer.add_done_callback(self._ended.discard)
             inbound = self._inbound_of.pop(name, None)
-            if inbound is not None and name not in wanted:
+            if name in wanted:
+                continue  # only its address is new
+            if inbound is not None:
                 inbound.close()
+            self._inbox = deque(each for each in self._inbox if each[0] != name)
         for name, peer in wanted.items():
             if name not in self._peers:
                 self._peers[name] = peer
@@ -346,6 +350,8 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         while self._changes:
             self._changes.popleft()()
         for _ in range(len(self._inbox)):
+            if not self._inbox:
+                break  # what a peer that has gone since had sent
             name, stamp, term, message = self._inbox.popleft()
             node = self.nodes.get(name)
             if node is None:
@@ -466,7 +472,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             older, self._inbound_of[name] = self._inbound_of.get(name), writer
             if older is not None:
                 older.close()
-            await self._receive(name, reader)
+            await self._receive(name, reader, writer)
         except (asyncio.IncompleteReadError, OSError):
             return
         except (msgspec.MsgspecError, ValueError) as error:
@@ -479,9 +485,11 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
                 self._wake()
             writer.close()
 
-    async def _receive(self, name: str, reader: asyncio.StreamReader) -> None:
+    async def _receive(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             frame = await read_frame(reader)
+            if self._inbound_of.get(name) is not writer:
+                return  # what had arrived before the connection was closed
             if frame[:1] == _SIDE_FRAME:
                 self.on_side_message(name, decode_message(memoryview(frame)[1:]))
                 continue

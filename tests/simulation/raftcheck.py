@@ -228,6 +228,7 @@ class RaftObserver:
                 self._violation(f"election safety: {name} and {other} lead term {term}")
             self._check_completeness(name, term, log)
             seen.leading = term
+            seen.last_term = 0  # of an earlier office; what came after it may have been truncated meanwhile
         elif last < seen.last_index or (
             seen.last_index >= log.first_index and log._term_at(seen.last_index) != seen.last_term
         ):
