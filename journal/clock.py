@@ -14,11 +14,6 @@ from __future__ import annotations
 from journal.environment import WallClock
 from journal.errors import BorealError
 
-NODE_BITS = 10
-"""Bits of a transaction id that name the node; the others are microseconds, good until the year 2255."""
-
-NODE_MAX = (1 << NODE_BITS) - 1
-
 
 class ClockAhead(BorealError):
     """Another node's timestamp is so far ahead that following it would spoil this node's clock."""
@@ -85,37 +80,3 @@ class HybridClock:
             return None
         now = self._source.wall_us()
         return now - self.error_bound_us, now + self.error_bound_us
-
-
-class TransactionIds:
-    """Unique transaction ids of one node: microseconds of the host's clock, then the node's number.
-
-    Ids of one node increase. After a restart they go on from the clock; should it have jumped back, `observe` with the
-    last id found in the journal keeps them unique.
-    """
-
-    __slots__ = ("_last_us", "_node", "_source")
-
-    def __init__(self, source: WallClock, node: int) -> None:
-        if not 0 <= node <= NODE_MAX:
-            raise ValueError(f"node number {node} is not within 0 … {NODE_MAX}")
-        self._source = source
-        self._node = node
-        self._last_us = 0
-
-    def next(self) -> int:
-        """A fresh id, at most 63 bits."""
-        now = self._source.wall_us()
-        if now <= self._last_us:
-            now = self._last_us + 1
-        self._last_us = now
-        return (now << NODE_BITS) | self._node
-
-    def observe(self, txid: int) -> None:
-        """Never return anything at or below `txid`."""
-        self._last_us = max(self._last_us, txid >> NODE_BITS)
-
-
-def node_of_transaction(txid: int) -> int:
-    """The node that began the transaction."""
-    return txid & NODE_MAX

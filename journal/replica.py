@@ -38,7 +38,7 @@ import msgspec
 
 from journal.adjudicator import Adjudicator
 from journal.catchup import Mark
-from journal.clock import NODE_BITS, HybridClock, TransactionIds
+from journal.clock import HybridClock
 from journal.configuration import founding
 from journal.environment import Environment
 from journal.errors import BorealError, NodeFatal
@@ -67,6 +67,7 @@ from journal.resolution import resolve
 from journal.settings import ReplicaSettings as ReplicaSettings
 from journal.statemachine import Frontier, Subscriber
 from journal.synchronizer import Synchronizer, synchronizer_for
+from journal.transactionids import IdMark, TransactionIds
 from journal.transport import Peer
 
 logger = logging.getLogger(__name__)
@@ -129,7 +130,6 @@ class Replica(Participant):
         self._deposed_at = 0.0
         self._lead_us = int(settings.commit_lead_ms * 1000)
         self.clock = HybridClock(environment.clock, lead_us=self._lead_us)
-        self.transaction_ids = TransactionIds(environment.clock, self._settings.node)
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
@@ -146,8 +146,11 @@ class Replica(Participant):
         found = recover(disk, settings)
         self._events, self._log, self._machine, self._applied = found.events, found.log, found.machine, found.applied
         self.clock.observe(self._events.commit_ts)
-        # An id that was used before would get the old transaction's verdict: never reuse one, even if the clock went back.
-        self.transaction_ids.observe(self._events.commit_ts << NODE_BITS)
+        self._id_mark = IdMark(disk, settings.directory)
+        used_us = self._id_mark.us or self._events.commit_ts  # directories of before there was a mark
+        self.transaction_ids = TransactionIds(
+            self._environment.clock, settings.node, after_us=used_us, reserve=self._reserve_ids
+        )
         make_synchronizer = self._environment.synchronizer or synchronizer_for
         self._synchronizer: Synchronizer = make_synchronizer(self._loop, self._log.file)
         self._gathering = gathering_for(self._log.file)
@@ -200,6 +203,14 @@ class Replica(Participant):
         if not self.failed.done():
             self._log.close()
             self._events.close()
+            self._id_mark.close()
+
+    def _reserve_ids(self, through_us: int) -> None:
+        try:
+            self._id_mark.write(through_us)
+        except NodeFatal as error:
+            self._fail(error)
+            raise
 
     def subscribe(self, subscriber: Subscriber, after: int | None = None) -> None:
         """Call `subscriber(events)` for every batch of events, in order, before the verdicts of its proposals.

@@ -14,7 +14,7 @@ applied here, everything before it is here, too. To ask again costs another such
 retains too little. A node in a minority never says ABORTED.
 
 **Clocks.** Only the limits of the search depend on them: an id holds the time at which its transaction began, by the clock of
-its node, and the event must be looked for around it. `CLOCKS_APART_US_MAX` is how wrong a clock may be. An id from further in the
+its node (or a little later, after a restart), and the event must be looked for around it. `CLOCKS_APART_US_MAX` is how wrong that may be. An id from further in the
 future is nobody's yet.
 
 Usually nothing is read from the disk, because the adjudicator knows what has committed within the window. Otherwise the event
@@ -28,11 +28,12 @@ import enum
 from typing import Protocol
 
 from journal.adjudicator import Adjudicator
-from journal.clock import NODE_BITS, HybridClock, TransactionIds, node_of_transaction
+from journal.clock import HybridClock
 from journal.event import Proposal, Verdict
 from journal.eventlog import EventLog
 from journal.reads import ReadCallback
 from journal.statemachine import Frontier
+from journal.transactionids import NODE_BITS, TransactionIds, node_of_transaction
 
 CLOCKS_APART_US_MAX = 60_000_000
 _SLICE_WRITES = 2000

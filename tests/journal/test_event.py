@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journal.clock import ClockAhead, HybridClock, TransactionIds, node_of_transaction
+from journal.clock import ClockAhead, HybridClock
 from journal.errors import CorruptData, NodeFatal
 from journal.event import (
     GENESIS_HASH,
@@ -149,17 +149,3 @@ def test_clock_never_goes_back_and_follows_what_it_saw() -> None:
     assert clock.uncertainty() is None
     clock.error_bound_us = 10
     assert clock.uncertainty() == (19_990, 20_010)
-
-
-def test_transaction_ids_are_unique_and_fit_63_bits() -> None:
-    wall = Wall()
-    wall.now = 4 * 10**15  # the year 2096
-    ids = TransactionIds(wall, 1023)
-    found = [ids.next() for _ in range(100)]
-    assert found == sorted(set(found))
-    assert found[-1] < 2**63
-    assert {node_of_transaction(txid) for txid in found} == {1023}
-    ids.observe(found[-1] + (50 << 10))
-    assert ids.next() > found[-1] + (50 << 10)
-    with pytest.raises(ValueError):
-        TransactionIds(wall, 1024)

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from journal.clock import NODE_BITS
 from journal.environment import Environment, SystemClock, SystemNetwork
 from journal.event import Outcome
 from journal.replica import Replica, ReplicaSettings, TransactionStatus
 from journal.resolution import CLOCKS_APART_US_MAX
 from journal.simulated import Loss, SimulatedDisk
+from journal.transactionids import NODE_BITS
 from tests.journal.cluster import Cluster, put, run, three
 
 COMMITTED, ABORTED = TransactionStatus.COMMITTED, TransactionStatus.ABORTED
