@@ -57,6 +57,10 @@ REPLICA_SETTINGS = ReplicaSettings(
 """Everything small, so that every bound, roll and cut is met within seconds."""
 
 
+WITHOUT_DISK = "a voter without a disk"
+"""Why a node may stop by itself (`SimulatedNode.expected_failures`)."""
+
+
 @dataclass(frozen=True)
 class Geography:
     """One-way delays in seconds between neighbours on the list of nodes, and the mean of what is added at random."""

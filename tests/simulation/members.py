@@ -18,7 +18,7 @@ from journal.configuration import Change, Member
 from journal.event import Verdict
 from journal.replica import Replica
 from journal.simulated import Loss
-from tests.simulation.cluster import Cluster, SimulatedNode
+from tests.simulation.cluster import WITHOUT_DISK, Cluster, SimulatedNode
 
 if TYPE_CHECKING:
     from tests.simulation.nemesis import Nemesis
@@ -59,7 +59,7 @@ class Operator:
     async def _replace(self, node: SimulatedNode, disk_first: bool) -> None:
         cluster = self._cluster
         if disk_first:
-            node.expected_failures.add("a voter without a disk")
+            node.expected_failures.add(WITHOUT_DISK)
             node.crash(Loss.EVERYTHING)
             node.lose_disk()
             node.start()
@@ -74,7 +74,7 @@ class Operator:
             node.lose_disk()
         node.expected_failures.discard("removed")
         await self._join(node)
-        node.expected_failures.discard("a voter without a disk")
+        node.expected_failures.discard(WITHOUT_DISK)
 
     async def _join(self, node: SimulatedNode) -> None:
         node.absent = False

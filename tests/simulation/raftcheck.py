@@ -18,7 +18,7 @@ from zlib import crc32
 import msgspec
 
 from journal.event import EntryKind, Event
-from tests.simulation.cluster import Cluster, SimulatedNode
+from tests.simulation.cluster import WITHOUT_DISK, Cluster, SimulatedNode
 from tests.simulation.history import Trace
 
 _CANDIDATE, _LEADER = 1, 2
@@ -69,6 +69,8 @@ class RaftObserver:
         self._told_terms: dict[str, int] = {}
         self._told_votes: dict[tuple[str, int], str] = {}
         self._told_ends: dict[str, int] = {}
+        self._lost_ends: dict[str, int] = {}
+        """What voters had acknowledged whose disk was lost: a majority may have been one with them."""
         self._durable: dict[str, int] = {}
 
     def attach(self, node: SimulatedNode) -> None:
@@ -126,7 +128,7 @@ class RaftObserver:
     def forget(self, node: SimulatedNode) -> None:
         """Its disk is lost, and it will be somebody else: what it told is void."""
         self._told_terms.pop(node.name, None)
-        self._told_ends.pop(node.name, None)
+        self._lost_ends[node.name] = self._told_ends.pop(node.name, 0) if WITHOUT_DISK in node.expected_failures else 0
         self._told_votes = {told: vote for told, vote in self._told_votes.items() if told[0] != node.name}
 
     def _listen(self, node: SimulatedNode) -> None:
@@ -267,7 +269,7 @@ class RaftObserver:
         term = log._term_at(index)
         lacking = []
         for node in self._cluster.nodes:
-            if node.up:
+            if node.up and index > self._lost_ends.get(node.name, 0):
                 other: Any = node.replica._log  # type: ignore[union-attr]
                 if other.last_index < index or (other.first_index <= index and other._term_at(index) != term):
                     lacking.append(node.name)
