@@ -13,7 +13,8 @@ What is replaced, and why:
 | __applyLogEntries         | only moves the index; followers hear of it with the next entries, or at once if there    |
 |                           | are none. The owner applies entries, once they are durable here, so that the disk works on the next block meanwhile; and an        |
 |                           | exception in apply cannot be retried                                                    |
-| _checkCommandsToApply     | takes entries from the owner, without a queue, a lock and a pipe write for each         |
+| _checkCommandsToApply     | takes entries from the owner, without a queue, a lock and a pipe write for each; they   |
+|                           | may leave before the own disk has them (`sends_before_disk`)                            |
 | __sendAppendEntries       | written anew: bytes in flight to a peer are bounded; one that lags behind the compacted  |
 |                           | log gets heartbeats and is told to ask for a feed; peers in the order of their names;    |
 |                           | news of a commit for a peer that has everything asks for no answer (`quiet`)            |
@@ -159,6 +160,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         on_closed: called with (Raft index, timestamp) of such a promise by the present leader.
         timing: seconds between heartbeats, and between which an election is due.
         bytes_in_flight_max: see `ReplicaSettings.peer_bytes_in_flight_max`.
+        sends_before_disk: a leader's new entries leave at once, and its own disk works at the same time as theirs (Raft
+            dissertation §10.2.1). Not with fast commit, where a follower counts on the leader's.
     """
 
     _SyncObj__raftCommitIndex: int
@@ -180,6 +183,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         timing: Timing,
         entry_bytes_max: int,
         bytes_in_flight_max: int,
+        sends_before_disk: bool = False,
     ) -> None:
         self._clock = environment.clock
         self._chance: RandomSource = environment.random
@@ -195,6 +199,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._timing = timing
         self._batch_bytes = max(4 << 20, 2 * entry_bytes_max)
         self._in_flight_max = bytes_in_flight_max
+        self._sends_before_disk = sends_before_disk
         self._in_flight: dict[str, deque[tuple[int, int]]] = {}
         self._in_flight_bytes: dict[str, int] = {}
         # A heartbeat acknowledged just before a restart still binds: whoever starts has heard a leader.
@@ -630,7 +635,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             return
         ordered = False
         log = self._log
-        if self._peers.nodes and not log.dirty:
+        is_clean = not log.dirty
+        if self._peers.nodes and is_clean:
             # Nothing that waits to be sent is ahead of the disk; what follows will be.
             self._peers.release()
         term = self.raftCurrentTerm
@@ -644,6 +650,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             ordered = True
         if (ordered or self._has_news) and self._SyncObj__raftNextIndex:
             self._SyncObj__sendAppendEntries()
+            if self._sends_before_disk and is_clean:
+                self._peers.release()
         self._has_news = False
 
     @staticmethod

@@ -164,6 +164,7 @@ class Participant(ABC):
             timing=self._timing(),
             entry_bytes_max=settings.entry_bytes_max,
             bytes_in_flight_max=settings.peer_bytes_in_flight_max,
+            sends_before_disk=not settings.fast_commit,
         )
         self._membership = Membership(own, base, self._peers, self._log, self._transport, self._consensus)
         self._configuration_changed()

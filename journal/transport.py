@@ -1,7 +1,7 @@
 """Peers: messages between replicas, over TCP, and those of Raft never ahead of the disk.
 
 pysyncobj calls `send`; nothing leaves before the driver calls `release`, after the synchronization that covers whatever
-the message reflects (persist-before-send). What peers send is queued, and the driver delivers it between two
+the message reflects (persist-before-send; a leader's new entries are the exception, see `journal.consensus`). What peers send is queued, and the driver delivers it between two
 synchronizations, never during one.
 
 Every connection goes one way: the node that dials sends, and begins with a hello that names protocol version, cluster,

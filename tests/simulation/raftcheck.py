@@ -128,7 +128,8 @@ class RaftObserver:
     def forget(self, node: SimulatedNode) -> None:
         """Its disk is lost, and it will be somebody else: what it told is void."""
         self._told_terms.pop(node.name, None)
-        self._lost_ends[node.name] = self._told_ends.pop(node.name, 0) if WITHOUT_DISK in node.expected_failures else 0
+        told = self._told_ends.pop(node.name, 0)
+        self._lost_ends[node.name] = told if WITHOUT_DISK in node.expected_failures else 0
         self._told_votes = {told: vote for told, vote in self._told_votes.items() if told[0] != node.name}
 
     def _listen(self, node: SimulatedNode) -> None:
