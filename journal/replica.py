@@ -6,8 +6,8 @@
 
 One *turn* is: deliver inbound messages → tick → flush → start a synchronization → apply. There is one logical task, the
 chain of turns, and one invariant: **never tick while a synchronization is in flight**. So a tick sees only durable
-entries of its own, everything that it wants sent waits for the next synchronization, and while the disk works whatever
-is proposed collects into the next block: group commit, without any timer. The chain is written as callbacks, not as a
+entries of its own, everything that it wants sent waits for the next synchronization (but for new entries to order, see
+`journal.consensus`), and while the disk works whatever is proposed collects into the next block: group commit, without any timer. The chain is written as callbacks, not as a
 coroutine, because it is on the path of every commit; when nothing is to do it rests and costs nothing.
 
 Applying is: adjudicate → subscribers (views) → verdicts → event log (the Raft log has it durably already). It takes only entries that are committed and
