@@ -17,7 +17,8 @@ What is replaced, and why:
 |                           | may leave before the own disk has them (`sends_before_disk`)                            |
 | __sendAppendEntries       | written anew: bytes in flight to a peer are bounded; one that lags behind the compacted  |
 |                           | log gets heartbeats and is told to ask for a feed; peers in the order of their names;    |
-|                           | news of a commit for a peer that has everything asks for no answer (`quiet`)            |
+|                           | news of a commit for a peer that has everything asks for no answer (`quiet`), and goes   |
+|                           | alone only to who waits for it (`awaits_news`)                                          |
 | __sendNextNodeIdx         | a follower whose log differs goes back a whole term at once (§5.3), not one entry        |
 | __connectedToAnyone       | asked exactly when an election is due: the pre-vote, and who may stand at all            |
 | __onMessageReceived       | pre-votes; a leader of an older term is told so; each voter's vote counts once; what the |
@@ -158,6 +159,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         on_behind: called, leader only, with the name of a peer that needs entries which are compacted away.
         close_time: called, leader only: a timestamp at or below which it will order nothing any more.
         on_closed: called with (Raft index, timestamp) of such a promise by the present leader.
+        awaits_news: called, leader only, with the name of a peer: whether it is to hear at once that entries are committed, if
+            there is nothing else to send. If not, it does with the next entries or heartbeat, or after `announce`.
         timing: seconds between heartbeats, and between which an election is due.
         bytes_in_flight_max: see `ReplicaSettings.peer_bytes_in_flight_max`.
         sends_before_disk: a leader's new entries leave at once, and its own disk works at the same time as theirs (Raft
@@ -180,6 +183,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         on_behind: Callable[[str], None] = lambda name: None,
         close_time: Callable[[], int] = lambda: 0,
         on_closed: Callable[[int, int], None] = lambda index, closed_us: None,
+        awaits_news: Callable[[str], bool] = lambda name: True,
         timing: Timing,
         entry_bytes_max: int,
         bytes_in_flight_max: int,
@@ -195,6 +199,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._on_behind = on_behind
         self._close_time = close_time
         self._on_closed = on_closed
+        self._awaits_news = awaits_news
         self._closed_heard = 0
         self._timing = timing
         self._batch_bytes = max(4 << 20, 2 * entry_bytes_max)
@@ -215,6 +220,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._lease_known_until = 0.0
         self._quiet = False
         self._has_news = False
+        self._told: dict[str, int] = {}
         self._first_of_term = 0
         self.voters: frozenset[str] = frozenset()
         self.is_voter = True
@@ -260,6 +266,10 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             self._SyncObj__raftCommitIndex = self._SyncObj__leaderCommitIndex = last
             self._SyncObj__applyLogEntries()
         self._checkCommandsToApply()
+
+    def announce(self) -> None:
+        """Ask, with the next tick, once more who is to hear of what is committed."""
+        self._has_news = True
 
     # ---- what the owner asks ----------------------------------------------------------------------------------------
 
@@ -558,33 +568,45 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         return False
 
     def _SyncObj__sendAppendEntries(self) -> None:
-        log, next_index = self._log, self._SyncObj__raftNextIndex
         now = self._clock.monotonic()
         is_heartbeat = now > self._SyncObj__newAppendEntriesTime
         self._SyncObj__newAppendEntriesTime = now + self._timing.heartbeat
-        for node in self._by_name(self._SyncObj__otherNodes | self._SyncObj__readonlyNodes):
-            if node not in self._SyncObj__connectedNodes:
-                continue
-            first = next_index[node]
-            if first <= log.first_index:
-                # Heartbeats go on, or the peer would look for another leader.
-                self._on_behind(node.id)
-                self._append(node, log.last_index + 1, [])
-                continue
-            sent = False
-            while first <= log.last_index:
-                room = self._in_flight_max - self._in_flight_bytes.get(node.id, 0)
-                if room <= 0:
-                    break
-                entries = log.entries_within(first, min(self._batch_bytes, room))
-                self._append(node, first, entries)
-                self._count_in_flight(node.id, entries)
-                first = next_index[node] = entries[-1][1] + 1
-                sent = True
-            if not sent:
-                # News of a commit only: whoever has everything need not answer, since the next heartbeat or entry asks again.
-                quiet = not is_heartbeat and self._SyncObj__raftMatchIndex.get(node, 0) == log.last_index
-                self._append(node, first, [], quiet=quiet)
+        for node in self._connected():
+            self._send(node, is_heartbeat)
+
+    def _connected(self) -> list[Node]:
+        others = self._SyncObj__otherNodes | self._SyncObj__readonlyNodes
+        return [node for node in self._by_name(others) if node in self._SyncObj__connectedNodes]
+
+    def _send(self, node: Node, is_heartbeat: bool) -> None:
+        """All entries that the peer lacks and there is room for; if there are none, how far entries are committed."""
+        log, next_index = self._log, self._SyncObj__raftNextIndex
+        first = next_index[node]
+        if first <= log.first_index:
+            # Heartbeats go on, or the peer would look for another leader.
+            self._on_behind(node.id)
+            self._append(node, log.last_index + 1, [])
+            return
+        sent = False
+        while first <= log.last_index:
+            room = self._in_flight_max - self._in_flight_bytes.get(node.id, 0)
+            if room <= 0:
+                break
+            entries = log.entries_within(first, min(self._batch_bytes, room))
+            self._append(node, first, entries)
+            self._count_in_flight(node.id, entries)
+            first = next_index[node] = entries[-1][1] + 1
+            sent = True
+        if not sent:
+            # News of a commit only: whoever has everything need not answer, since the next heartbeat or entry asks again.
+            quiet = not is_heartbeat and self._SyncObj__raftMatchIndex.get(node, 0) == log.last_index
+            self._append(node, first, [], quiet=quiet)
+
+    def _send_news(self) -> None:
+        """Entries were committed, and none go out with which the others would hear of it: tell those who wait for it."""
+        for node in self._connected():
+            if self._told.get(node.id, 0) < self.committed_index and self._awaits_news(node.id):
+                self._send(node, False)
 
     def _append(self, node: Node, first: int, entries: list[Entry], *, quiet: bool = False) -> None:
         message = {
@@ -597,6 +619,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         }
         if quiet:
             message["quiet"] = True
+        self._told[node.id] = self.committed_index
         self._peers.send(node, message)
 
     def _count_in_flight(self, name: str, entries: list[Entry]) -> None:
@@ -615,6 +638,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
     def _SyncObj__onBecomeLeader(self) -> None:
         self._in_flight.clear()
         self._in_flight_bytes.clear()
+        self._told.clear()
         self._peers.acknowledged.clear()
         self._lease_known_until = 0.0
         self._first_of_term = self._log.last_index + 1
@@ -648,10 +672,14 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             log.add(entry, index, term)
             self._on_ordered(index, term)
             ordered = True
-        if (ordered or self._has_news) and self._SyncObj__raftNextIndex:
+        if not self._SyncObj__raftNextIndex:
+            return
+        if ordered:
             self._SyncObj__sendAppendEntries()
             if self._sends_before_disk and is_clean:
                 self._peers.release()
+        elif self._has_news:
+            self._send_news()
         self._has_news = False
 
     @staticmethod

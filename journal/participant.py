@@ -32,6 +32,7 @@ from journal.housekeeping import Housekeeper
 from journal.identity import Identities
 from journal.membership import Membership
 from journal.messages import Behind, Closed, Forward, ReadAnswer, ReadRequest, Refusal, SideMessage
+from journal.news import News
 from journal.queued import Callback, Ordered, Waiting
 from journal.raftlog import RaftLog
 from journal.reads import ReadBarriers, ReadCallback
@@ -165,6 +166,7 @@ class Participant(ABC):
             entry_bytes_max=settings.entry_bytes_max,
             bytes_in_flight_max=settings.peer_bytes_in_flight_max,
             sends_before_disk=not settings.fast_commit,
+            awaits_news=lambda name: self._news.is_awaited_by(name),
         )
         self._membership = Membership(own, base, self._peers, self._log, self._transport, self._consensus)
         self._configuration_changed()
@@ -177,6 +179,7 @@ class Participant(ABC):
             term=lambda: self._consensus.raftCurrentTerm,
         )
         self._refusals = Refusals(self._loop, post)
+        self._news = News(self._loop, self._is_witness, self._announce)
         self._reads = ReadBarriers(
             self._loop,
             self._environment.clock,
@@ -337,6 +340,8 @@ class Participant(ABC):
         """What is not Raft's is handled when it comes: nothing of it depends on the disk."""
         if not self._running:
             return
+        if isinstance(message, Forward | ReadRequest):
+            self._news.works(name)
         if isinstance(message, Forward):
             self._on_forward(name, message)
         elif isinstance(message, Refusal):
@@ -350,6 +355,15 @@ class Participant(ABC):
                 self._catch_up(False)
         elif isinstance(message, Closed):
             self._consensus.closed_by(name, message.term, message.index, message.closed_us)
+
+    def _is_witness(self, name: str) -> bool:
+        member = self._membership.configuration.member(name)
+        return member is not None and member.witness
+
+    def _announce(self) -> None:
+        if self._running:
+            self._consensus.announce()
+            self._wake()
 
     def _on_forward(self, name: str, message: Forward) -> None:
         for txid, is_proposal, data in ((each.txid, each.is_proposal, each.data) for each in message.parcels):

@@ -56,7 +56,7 @@ from journal.event import (
     encode_proposal,
 )
 from journal.eventlog import EventLog
-from journal.gathering import Gathering, gathering_for
+from journal.gathering import Gathering, Wait, gathering_for
 from journal.housekeeping import Housekeeper
 from journal.large import LargeTransaction
 from journal.participant import Participant
@@ -73,6 +73,7 @@ from journal.transport import Peer
 logger = logging.getLogger(__name__)
 
 _PARTS_PER_SYNCHRONIZATION = 16
+_REST_SECONDS = 0.001
 
 
 class Replica(Participant):
@@ -115,7 +116,8 @@ class Replica(Participant):
         self._turn_bytes = 0
         self._ordering_term = -1
         self._gathering: Gathering | None = None
-        self._holds_back = False
+        self._hold = Wait.NO
+        self._resting: asyncio.TimerHandle | None = None
         self._synchronizing = False
         self._synchronization_ended: asyncio.Future[None] | None = None
         self._scheduled = False
@@ -434,11 +436,14 @@ class Replica(Participant):
         if self._synchronizing or not self._running:
             return
         gathering, count = self._gathering, len(self._waiting)
-        # Decided anew every turn, also once there are other members: nothing may be held back for good.
-        self._holds_back = gathering is not None and self._alone and count > 0 and gathering.waits(count)
-        if self._holds_back and self._applied == self._log.durable_index:
-            self._wake()
-            return
+        committed = self._consensus.committed_index
+        hold = self._hold = Wait.NO
+        if gathering is not None and count:
+            # Decided anew every turn: nothing may be held back for good.
+            hold = self._hold = gathering.waits(count, committed < self._log.last_index)
+            if hold and self._applied >= min(committed, self._log.durable_index) and not self._transport.waiting:
+                self._rest_or_wake()
+                return
         try:
             transport, log = self._transport, self._log
             if transport.waiting:
@@ -446,6 +451,7 @@ class Replica(Participant):
             self._turn_bytes = 0
             self._consensus.tick()
             if not self._alone:
+                self._news.told()
                 self._reads.check()
                 self._transfer.step()
             if log.dirty:
@@ -462,7 +468,21 @@ class Replica(Participant):
             self._let_in()
         may_order = self._waiting and not self._transfer.holding
         if not self._synchronizing and (may_order or transport.waiting) and self.is_leader:
+            if self._hold and not transport.waiting:
+                self._rest_or_wake()
+            else:
+                self._wake()
+
+    def _rest_or_wake(self) -> None:
+        """A block waits: for the next turn, or for whatever comes next, which a millisecond bounds."""
+        if self._hold == Wait.TURN:
             self._wake()
+        elif self._resting is None:
+            self._resting = self._loop.call_later(_REST_SECONDS, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = None
+        self._wake()
 
     def _synchronized(self, error: OSError | None) -> None:
         self._synchronizing = False
@@ -475,7 +495,8 @@ class Replica(Participant):
             return
         self._log.synchronized()
         if self._gathering is not None:
-            self._gathering.synchronized(len(self._waiting))
+            ordered = sum(len(each.proposals) for each in self._ordered.values())
+            self._gathering.synchronized(ordered + len(self._waiting))
         try:
             self._transport.release()
         except BaseException as failure:
@@ -558,12 +579,7 @@ class Replica(Participant):
         if not self._alone and self._ordering_term != self._consensus.raftCurrentTerm:
             self._begin_ordering(self._consensus.raftCurrentTerm)
         waiting = self._waiting
-        if (
-            not waiting
-            or self._holds_back
-            or self._turn_bytes >= self._settings.turn_bytes_max
-            or self._transfer.holding
-        ):
+        if not waiting or self._hold or self._turn_bytes >= self._settings.turn_bytes_max or self._transfer.holding:
             return None
         timestamp = self.clock.now_us()
         if not self._has_space():
@@ -597,7 +613,7 @@ class Replica(Participant):
         self._waiting_bytes -= size
         self._turn_bytes += size
         if self._gathering is not None:
-            self._gathering.ordered(len(data))
+            self._gathering.ordered()
         self._unordered = (proposals, callbacks, timestamp)
         return encode_block(self._settings.node, timestamp, data, [], conclusion=conclusion)
 
@@ -656,7 +672,9 @@ class Replica(Participant):
             self._apply_entry(index, self._ordered.get(index))
             if self._large is None:
                 self._applied = index
-                self._ordered.pop(index, None)
+                ordered = self._ordered.pop(index, None)
+                if ordered is not None and self._gathering is not None:
+                    self._gathering.applied(self._loop.time() - ordered.since)
         if not self._alone:
             self._progressed()
         if self._applied < limit and self._large is None:
@@ -821,6 +839,7 @@ class Replica(Participant):
         self._forwarder.refuse_all(unknown)
         self._reads.stop(reason)
         self._closed.stop(reason)
+        self._news.stop()
         self._change_ended(unknown)
         for entry in ordered.values():
             for callback in entry.callbacks:

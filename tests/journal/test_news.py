@@ -1,0 +1,65 @@
+"""Who hears of a commit at once, who soon, and who with the next heartbeat.
+
+Method: the decision by itself; then three replicas over loopback, in which a follower's clients must not wait for a heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from journal.news import News
+from tests.journal.cluster import Cluster, put, run, three
+from tests.journal.test_reads import barrier
+
+
+def test_at_once_soon_or_with_a_heartbeat() -> None:
+    async def work() -> None:
+        announced: list[float] = []
+        news = News(
+            asyncio.get_running_loop(), lambda name: name == "witness", lambda: announced.append(time.monotonic())
+        )
+        began = time.monotonic()
+        assert not news.is_awaited_by("witness")
+        assert not news.is_awaited_by("idle")
+        assert not news.is_awaited_by("idle")
+        news.works("busy")
+        news.works("busy")
+        assert len(announced) == 1
+        assert news.is_awaited_by("busy")
+        while len(announced) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert 0.004 < announced[1] - began < 0.1
+        assert news.is_awaited_by("idle")
+        assert not news.is_awaited_by("witness")
+        news.told()
+        assert not news.is_awaited_by("idle")
+        news.stop()
+        await asyncio.sleep(0.02)
+        assert len(announced) == 2
+
+    run(work())
+
+
+def test_nobody_waits_for_a_heartbeat() -> None:
+    """Heartbeats are half a second apart, and everything is there long before."""
+
+    async def work(cluster: Cluster) -> None:
+        leader = await cluster.leader()
+        followers = await cluster.followers()
+        last = await cluster.commit(1)
+        await asyncio.sleep(1.2)
+        began = time.monotonic()
+        for txid in range(2, 12):
+            # Of the leader's own clients a follower hears without being asked, ...
+            last = await leader.submit(put(txid, leader.frontier.commit_ts, b"%d" % txid))
+            await followers[0].applied(last.position)
+            # ... and its own clients hear of theirs, and read what is newest.
+            last = await followers[1].submit(put(txid + 100, followers[1].frontier.commit_ts, b"a%d" % txid))
+            assert last.committed
+            assert await barrier(followers[0]) is None
+            assert followers[0].frontier.position >= last.position
+        assert time.monotonic() - began < 1.5
+        await cluster.agree(last.position)
+
+    three(work, heartbeat_seconds=0.5, election_seconds_min=1.6, election_seconds_max=2.0)
