@@ -65,6 +65,7 @@ def test_a_member_that_was_cut_off_returns_without_an_election() -> None:
         leader = await cluster.leader()
         term = leader._consensus.raftCurrentTerm
         number = cluster.number_of(follower)
+        await follower.applied(1)
         cluster.partition(number)
         await asyncio.sleep(1.5)
         # Without anybody to vote for it, it does not even raise its term (pre-vote).
