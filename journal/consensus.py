@@ -18,7 +18,7 @@ What is replaced, and why:
 | __sendAppendEntries       | written anew: bytes in flight to a peer are bounded; one that lags behind the compacted  |
 |                           | log gets heartbeats and is told to ask for a feed; peers in the order of their names;    |
 |                           | news of a commit for a peer that has everything asks for no answer (`quiet`), and goes   |
-|                           | alone only to who waits for it (`awaits_news`)                                          |
+|                           | alone only to who waits for it (`awaits_news`); a witness gets blocks together          |
 | __sendNextNodeIdx         | a follower whose log differs goes back a whole term at once (§5.3), not one entry        |
 | __connectedToAnyone       | asked exactly when an election is due: the pre-vote, and who may stand at all            |
 | __onMessageReceived       | pre-votes; a leader of an older term is told so; each voter's vote counts once; what the |
@@ -68,6 +68,9 @@ logger = logging.getLogger(__name__)
 
 LEASE_SHARE = 0.8
 """The part of the minimum election timeout that a lease lasts: allows clocks to drift apart by a fifth."""
+
+WITNESS_SECONDS = 0.01
+"""For so long entries may wait before they are sent to a witness."""
 
 _FOLLOWER = 0
 _NEAR_ENTRIES = 1000
@@ -161,6 +164,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         on_closed: called with (Raft index, timestamp) of such a promise by the present leader.
         awaits_news: called, leader only, with the name of a peer: whether it is to hear at once that entries are committed, if
             there is nothing else to send. If not, it does with the next entries or heartbeat, or after `announce`.
+        on_waiting: called, leader only, when entries wait for a while before they are sent to a witness: `announce` is to
+            follow within `WITNESS_SECONDS`.
         timing: seconds between heartbeats, and between which an election is due.
         bytes_in_flight_max: see `ReplicaSettings.peer_bytes_in_flight_max`.
         sends_before_disk: a leader's new entries leave at once, and its own disk works at the same time as theirs (Raft
@@ -184,6 +189,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         close_time: Callable[[], int] = lambda: 0,
         on_closed: Callable[[int, int], None] = lambda index, closed_us: None,
         awaits_news: Callable[[str], bool] = lambda name: True,
+        on_waiting: Callable[[], None] = lambda: None,
         timing: Timing,
         entry_bytes_max: int,
         bytes_in_flight_max: int,
@@ -200,6 +206,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._close_time = close_time
         self._on_closed = on_closed
         self._awaits_news = awaits_news
+        self._on_waiting = on_waiting
         self._closed_heard = 0
         self._timing = timing
         self._batch_bytes = max(4 << 20, 2 * entry_bytes_max)
@@ -221,10 +228,13 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._quiet = False
         self._has_news = False
         self._told: dict[str, int] = {}
+        self._sent: dict[str, float] = {}
         self._first_of_term = 0
         self.voters: frozenset[str] = frozenset()
         self.is_voter = True
         self.is_witness = False
+        self.witnesses: frozenset[str] = frozenset()
+        """Members without a view."""
         self.abstains = False
         """Whether this node hears nothing of Raft: it has yet to learn what it may once have promised."""
         self.committed_index = max(1, log.commit_floor)
@@ -602,11 +612,43 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             quiet = not is_heartbeat and self._SyncObj__raftMatchIndex.get(node, 0) == log.last_index
             self._append(node, first, [], quiet=quiet)
 
+    def _send_ordered(self) -> None:
+        """New entries go out, to a witness perhaps a little later."""
+        now = self._clock.monotonic()
+        if now > self._SyncObj__newAppendEntriesTime:
+            self._SyncObj__sendAppendEntries()
+            return
+        self._SyncObj__newAppendEntriesTime = now + self._timing.heartbeat
+        for node in self._connected():
+            if not self._may_wait(node, now):
+                self._send(node, False)
+
     def _send_news(self) -> None:
         """Entries were committed, and none go out with which the others would hear of it: tell those who wait for it."""
+        now = self._clock.monotonic()
         for node in self._connected():
-            if self._told.get(node.id, 0) < self.committed_index and self._awaits_news(node.id):
+            if self._SyncObj__raftNextIndex[node] <= self._log.last_index:
+                if not self._may_wait(node, now):
+                    self._send(node, False)
+            elif self._told.get(node.id, 0) < self.committed_index and self._awaits_news(node.id):
                 self._send(node, False)
+
+    def _may_wait(self, node: Node, now: float) -> bool:
+        """A witness gets several blocks in one message, as long as the others are a majority without it and keep up: they answer
+        sooner, and what it costs everybody is by the message."""
+        if node.id not in self.witnesses or now - self._sent.get(node.id, 0.0) >= WITNESS_SECONDS:
+            return False
+        match_index, committed = self._SyncObj__raftMatchIndex, self.committed_index
+        others = self._SyncObj__otherNodes
+        keeping_up = sum(
+            match_index[each] >= committed
+            for each in others
+            if each.id not in self.witnesses and each in self._SyncObj__connectedNodes
+        )
+        if keeping_up < (len(others) + 1) // 2:
+            return False
+        self._on_waiting()
+        return True
 
     def _append(self, node: Node, first: int, entries: list[Entry], *, quiet: bool = False) -> None:
         message = {
@@ -620,6 +662,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         if quiet:
             message["quiet"] = True
         self._told[node.id] = self.committed_index
+        if node.id in self.witnesses:
+            self._sent[node.id] = self._clock.monotonic()
         self._peers.send(node, message)
 
     def _count_in_flight(self, name: str, entries: list[Entry]) -> None:
@@ -675,7 +719,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         if not self._SyncObj__raftNextIndex:
             return
         if ordered:
-            self._SyncObj__sendAppendEntries()
+            self._send_ordered()
             if self._sends_before_disk and is_clean:
                 self._peers.release()
         elif self._has_news:

@@ -132,6 +132,7 @@ class Membership:
         self._transport.set_peers(peers + leaving)
         member = configuration.member(own)
         self._consensus.is_witness = member is not None and member.witness
+        self._consensus.witnesses = frozenset(each.name for each in configuration.members if each.witness)
         self._consensus.adopt(
             [member.name for member in present if member.voter],
             [*(member.name for member in present if not member.voter), *(peer.name for peer in leaving)],

@@ -5,7 +5,7 @@ no next, telling costs a message to each peer, a tenth of all that a single clie
 
 - at once for a peer that has forwarded something or asked for a strong read within `_WORKING_SECONDS`: its clients wait;
 - after `_SECONDS`, unless something else was sent meanwhile, for any other that has a view: its change stream waits;
-- with the next heartbeat for a witness, which has neither.
+- with the next entries or heartbeat for a witness, which has neither.
 """
 
 from __future__ import annotations
@@ -48,9 +48,14 @@ class News:
             return True
         if self._is_witness(name):
             return False
-        if self._timer is None and not self._is_due:
-            self._timer = self._loop.call_later(_SECONDS, self._due)
+        if not self._is_due:
+            self.waits()
         return self._is_due
+
+    def waits(self) -> None:
+        """Something is to be sent soon, if nothing else comes."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(_SECONDS, self._due)
 
     def told(self) -> None:
         """All have been asked about."""

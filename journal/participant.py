@@ -167,6 +167,7 @@ class Participant(ABC):
             bytes_in_flight_max=settings.peer_bytes_in_flight_max,
             sends_before_disk=not settings.fast_commit,
             awaits_news=lambda name: self._news.is_awaited_by(name),
+            on_waiting=lambda: self._news.waits(),
         )
         self._membership = Membership(own, base, self._peers, self._log, self._transport, self._consensus)
         self._configuration_changed()
@@ -179,7 +180,7 @@ class Participant(ABC):
             term=lambda: self._consensus.raftCurrentTerm,
         )
         self._refusals = Refusals(self._loop, post)
-        self._news = News(self._loop, self._is_witness, self._announce)
+        self._news = News(self._loop, lambda name: name in self._consensus.witnesses, self._announce)
         self._reads = ReadBarriers(
             self._loop,
             self._environment.clock,
@@ -355,10 +356,6 @@ class Participant(ABC):
                 self._catch_up(False)
         elif isinstance(message, Closed):
             self._consensus.closed_by(name, message.term, message.index, message.closed_us)
-
-    def _is_witness(self, name: str) -> bool:
-        member = self._membership.configuration.member(name)
-        return member is not None and member.witness
 
     def _announce(self) -> None:
         if self._running:

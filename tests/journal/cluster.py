@@ -100,6 +100,7 @@ class Cluster:
     def __init__(self, founders: int = 3, total: int | None = None, **options: Any) -> None:
         total = total or founders
         self.founders = founders
+        self.witnesses: set[int] = set()
         self.options = options
         self.disks = [SimulatedDisk() for _ in range(total)]
         self.ports = free_ports(total)
@@ -108,12 +109,13 @@ class Cluster:
         self.views: dict[int, View] = {}
 
     def peer(self, number: int) -> Peer:
-        return Peer(f"node-{number}", "127.0.0.1", self.ports[number])
+        return Peer(f"node-{number}", "127.0.0.1", self.ports[number], number in self.witnesses)
 
     async def start(self, number: int, **options: Any) -> Replica:
         defaults: dict[str, Any] = {
             "node": number,
             "name": f"node-{number}",
+            "witness": number in self.witnesses,
             "directory": "/j",
             "raft_segment_bytes": 1 << 20,
             "event_segment_bytes": 1 << 20,

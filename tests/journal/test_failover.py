@@ -253,8 +253,9 @@ def test_a_peer_that_does_not_read_costs_bounded_memory_and_no_time() -> None:
 def test_a_witness_hands_over_as_soon_as_it_can() -> None:
     async def work() -> None:
         cluster = Cluster()
+        cluster.witnesses.add(2)
         for number in range(3):
-            await cluster.start(number, witness=number == 2)
+            await cluster.start(number)
         await cluster.followers()
         await cluster.commit(1)
         leader = await cluster.leader()

@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 
+from pysyncobj.node import Node
+
+from journal.consensus import WITNESS_SECONDS
 from journal.news import News
+from journal.replica import Replica
+from journal.transport import Message
 from tests.journal.cluster import Cluster, put, run, three
 from tests.journal.test_reads import barrier
 
@@ -63,3 +69,47 @@ def test_nobody_waits_for_a_heartbeat() -> None:
         await cluster.agree(last.position)
 
     three(work, heartbeat_seconds=0.5, election_seconds_min=1.6, election_seconds_max=2.0)
+
+
+def entries_sent(replica: Replica) -> Counter[str]:
+    """From now on, how many messages with entries go to each peer."""
+    counts: Counter[str] = Counter()
+    transport = replica._transport
+    send = transport.send
+
+    def counting(node: Node, message: Message) -> bool:
+        counts[node.id] += bool(message.get("entries"))
+        return send(node, message)
+
+    transport.send = counting  # type: ignore[method-assign]
+    return counts
+
+
+def test_a_witness_gets_blocks_together_and_is_there_when_it_is_needed() -> None:
+    async def work() -> None:
+        cluster = Cluster()
+        cluster.witnesses.add(2)
+        for number in range(3):
+            await cluster.start(number)
+        await cluster.followers()
+        await cluster.commit(1)
+        leader = await cluster.leader()
+        other = next(each for each in await cluster.followers() if each.name != "node-2")
+        counts = entries_sent(leader)
+        last, began = 1, time.monotonic()
+        for txid in range(2, 102):
+            last = (await cluster.commit(txid)).position
+        assert counts[other.name] == 100
+        assert counts["node-2"] <= 10 + (time.monotonic() - began) / WITNESS_SECONDS
+        await cluster.agree(last)
+        # Without the other one, every block needs the witness.
+        cluster.partition(cluster.number_of(other))
+        counts.clear()
+        for txid in range(102, 152):
+            last = (await cluster.commit(txid)).position
+        assert counts["node-2"] >= 49
+        cluster.heal()
+        await cluster.agree(last)
+        await cluster.stop()
+
+    run(work())
