@@ -280,6 +280,10 @@ class Adjudicator:
         known = self._committed.get(txid)
         return None if known is None else (known >> _TIMESTAMP_BITS, known & _TIMESTAMP_MASK)
 
+    def given_up(self, txid: int) -> bool:
+        """Whether the state knows an event that has given the transaction up (`journal.resolution`)."""
+        return txid in self._catalog
+
     def recall_window(self) -> None:
         """Make the state complete for the whole window."""
         self._recall(0)

@@ -1,8 +1,9 @@
 """What became of a transaction of which nobody was told: committed, aborted, or unknown. Any member can be asked.
 
     read barrier ─▶ in the journal? ──yes────────────────────────────────────────────────────▶ COMMITTED
-                       └─ no ─▶ too old to commit? ──yes─────────────────────────────────────▶ ABORTED
-                                   └─ no ─▶ give it up: an event of its own ─▶ look again ───▶ COMMITTED or ABORTED
+                       └─ no ─▶ given up, or too old to commit? ──yes────────────────────────▶ ABORTED
+                                   └─ no ─▶ proposed here, and no verdict yet? ──yes─────────▶ PENDING
+                                               └─ no ─▶ give it up: an event of its own ─▶ look again: COMMITTED or ABORTED
 
 That a transaction is not in the journal does not say that it never will be: its proposal may wait in a connection, or with a
 leader that is paused. So whoever asks *decides* it. A proposal is ordered whose event changes the object of the transaction's
@@ -89,15 +90,19 @@ async def resolve(journal: Journal, txid: int) -> TransactionStatus:
     """
     if txid <= 0:
         return TransactionStatus.UNKNOWN  # nobody's
-    if journal.is_pending(txid):
-        return TransactionStatus.PENDING
     is_current = await _is_current(journal)
     search = _Search(journal, txid)
     if await search.finds():
         return TransactionStatus.COMMITTED
+    if search.is_complete and journal.adjudicator.given_up(txid):
+        # It may have committed, and only then have been given up, while the search was going on.
+        return TransactionStatus.COMMITTED if await search.finds() else TransactionStatus.ABORTED
+    is_past = is_current and search.is_complete and search.is_past
+    if not is_past and journal.is_pending(txid):
+        return TransactionStatus.PENDING
     if not is_current or not search.is_complete or search.began_us > journal.clock.now_us() + CLOCKS_APART_US_MAX:
         return TransactionStatus.UNKNOWN
-    if search.is_past:
+    if is_past:
         return TransactionStatus.ABORTED
     own = journal.transaction_ids.next()
     who = (node_of_transaction(own), "", "sys.transaction_status")

@@ -14,6 +14,7 @@ import pytest
 
 from journal.environment import Environment, SystemClock, SystemNetwork
 from journal.event import Outcome
+from journal.messages import Forward
 from journal.replica import Replica, ReplicaSettings, TransactionStatus
 from journal.resolution import CLOCKS_APART_US_MAX
 from journal.simulated import Loss, SimulatedDisk
@@ -201,3 +202,34 @@ def test_a_proposal_that_a_paused_leader_still_has() -> None:
         assert await leader.resolve(lost.txid) is ABORTED
 
     three(work)
+
+
+def test_what_was_given_up_elsewhere_is_not_in_progress_where_it_was_proposed() -> None:
+    """Its proposal is lost on the way to the leader, so its own node waits for a verdict; another one was asked meanwhile."""
+
+    async def work(cluster: Cluster) -> None:
+        leader = await cluster.leader()
+        follower = (await cluster.followers())[0]
+        deliver = leader._transport.on_side_message
+        leader._transport.on_side_message = lambda name, message: (
+            None if isinstance(message, Forward) else deliver(name, message)
+        )
+        lost = put(follower.transaction_ids.next(), follower.frontier.commit_ts, b"lost")
+        answer = asyncio.ensure_future(follower.submit(lost))
+        await asyncio.sleep(0.05)
+        assert await follower.resolve(lost.txid) is PENDING
+        assert await leader.resolve(lost.txid) is ABORTED
+        assert follower.is_pending(lost.txid)
+        assert await follower.resolve(lost.txid) is ABORTED
+        # Who cannot ask the others knows what it has, and that it waits for the rest.
+        cluster.partition(cluster.number_of(follower))
+        other = put(follower.transaction_ids.next(), follower.frontier.commit_ts, b"other")
+        follower._forwarder.propose(other.txid, b"", lambda verdict: None)
+        follower._forwarder._parcels.clear()
+        assert await follower.resolve(other.txid) is PENDING
+        cluster.heal()
+        await follower.stop()
+        assert (await answer).outcome is Outcome.UNKNOWN
+        del cluster.replicas[cluster.number_of(follower)]
+
+    three(work, drain_seconds=0.1, read_timeout_seconds=0.2)
