@@ -124,3 +124,31 @@ def test_a_founder_with_an_empty_directory_is_not_taken_for_the_one_before() -> 
         await cluster.agree(3)
 
     three(work)
+
+
+def test_who_is_added_again_at_once_is_known_to_have_nothing() -> None:
+    """For a while the leader still talks to a member that it has removed. Should it be added again within that time, on an empty disk,
+    what was acknowledged before must count for nothing, or entries would be committed that are on one disk only."""
+
+    async def work(cluster: Cluster) -> None:
+        await cluster.commit(1)
+        follower = (await cluster.followers())[0]
+        number, leader = cluster.number_of(follower), await cluster.leader()
+        for _ in range(100):
+            if leader._consensus.matched_index(follower.name) == leader._log.last_index:
+                break
+            await asyncio.sleep(0.01)
+        await cluster.crash(number, Loss.NOTHING)
+        assert leader._consensus.matched_index(follower.name) == leader._log.last_index
+        assert (await change(leader, Change.REMOVE, member_of(cluster, number))).committed
+        assert follower.name in leader._membership._leaving
+        added = asyncio.ensure_future(change(leader, Change.ADD, member_of(cluster, number)))
+        while leader.configuration.member(follower.name) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert leader._consensus.matched_index(follower.name) == 0
+        assert follower.name not in leader._transport.acknowledged
+        assert (await added).committed
+        refused = await change(leader, Change.PROMOTE, member_of(cluster, number))
+        assert "has not caught up" in refused.reason
+
+    three(work)
