@@ -52,6 +52,11 @@ class HybridClock:
         """The largest timestamp issued or observed."""
         return self._last_us
 
+    @property
+    def present_us(self) -> int:
+        """The time that `now_us` would be made of, or the largest timestamp if that is later. Issues nothing."""
+        return max(self._source.wall_us() + self._lead_us, self._last_us)
+
     def now_us(self) -> int:
         """A timestamp larger than every one issued or observed before."""
         now = self._source.wall_us() + self._lead_us

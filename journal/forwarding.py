@@ -199,11 +199,16 @@ class Forwarder:
 
 
 class Refusals:
-    """The leader's half: tells proposers what was not ordered."""
+    """The leader's half: tells proposers what was not ordered.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, post: Post) -> None:
+    Args:
+        decided: is told what became of everything else.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, post: Post, decided: Callback) -> None:
         self._loop = loop
         self._post = post
+        self._decided = decided
         self._refused: dict[tuple[str, int, str], list[int]] = {}
 
     def callback_for(self, name: str, txid: int) -> Callback:
@@ -212,6 +217,8 @@ class Refusals:
         def answer(verdict: Verdict) -> None:
             if verdict.outcome in REFUSALS:
                 self.refuse(name, txid, verdict)
+            else:
+                self._decided(verdict)
 
         return answer
 

@@ -27,6 +27,7 @@ from journal.event import (
     Verdict,
 )
 from journal.eventlog import EventLog
+from journal.fairness import Fairness
 from journal.forwarding import Forwarder, Refusals, unpack
 from journal.housekeeping import Housekeeper
 from journal.identity import Identities
@@ -109,6 +110,10 @@ class Participant(ABC):
         """Tell proposers."""
 
     @abstractmethod
+    def _enqueue(self, waiting: Waiting) -> None:
+        """Have something ordered."""
+
+    @abstractmethod
     def _next_entry(self) -> bytes | None:
         """What is to be ordered next."""
 
@@ -179,7 +184,9 @@ class Participant(ABC):
             leader=lambda: self._consensus.leader_name,
             term=lambda: self._consensus.raftCurrentTerm,
         )
-        self._refusals = Refusals(self._loop, post)
+        self._fairness = Fairness(self._loop, lambda: self.clock.present_us, self._enqueue)
+        self._contended = self._fairness.contended
+        self._refusals = Refusals(self._loop, post, self._fairness.decided)
         self._news = News(self._loop, lambda name: name in self._consensus.witnesses, self._announce)
         self._reads = ReadBarriers(
             self._loop,
@@ -374,6 +381,8 @@ class Participant(ABC):
                     logger.error("%s forwarded what cannot be ordered: %s", name, error)
                     refusal = Verdict(Outcome.NOT_LEADER, reason=str(error))
                 else:
+                    if self._contended and proposal is not None:
+                        self._fairness.forwarded(proposal)
                     callback = self._refusals.callback_for(name, txid)
                     self._waiting.append(Waiting(data, proposal, callback, name))
                     self._waiting_bytes += len(data)

@@ -33,6 +33,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import AsyncIterable, Coroutine, Iterable, Iterator
+from itertools import chain
 
 import msgspec
 
@@ -187,6 +188,7 @@ class Replica(Participant):
         if not self._running:
             return
         self._draining = True
+        self._fairness.release()
         deadline = self._loop.time() + self._settings.drain_seconds
         if self.is_leader and not self._alone:
             self._transfer.begin(None, None)
@@ -295,11 +297,19 @@ class Replica(Participant):
         if len(data) > self._settings.entry_bytes_max:
             self._spawn(self._propose_in_fragments(proposal, callback))
             return
-        self._waiting.append(Waiting(data, proposal, callback))
+        waiting = Waiting(data, proposal, callback)
+        if self._contended and not self._transfer.holding and self._fairness.holds(waiting, proposal):
+            return
+        self._waiting.append(waiting)
         self._waiting_bytes += len(data)
         if not self._scheduled and not self._synchronizing:
             self._scheduled = True
             self._loop.call_soon(self._turn)
+
+    def _enqueue(self, waiting: Waiting) -> None:
+        self._waiting.append(waiting)
+        self._waiting_bytes += len(waiting.data)
+        self._wake()
 
     async def submit(self, proposal: Proposal) -> Verdict:
         """`propose` for coroutines."""
@@ -348,7 +358,10 @@ class Replica(Participant):
         """Whether this node has proposed the transaction, and does not know yet what became of it."""
         return (
             txid in self._forwarder.undecided
-            or any(waiting.proposal is not None and waiting.proposal.txid == txid for waiting in self._waiting)
+            or any(
+                waiting.proposal is not None and waiting.proposal.txid == txid
+                for waiting in chain(self._waiting, self._fairness.held.values())
+            )
             or any(each.txid == txid for ordered in self._ordered.values() for each in ordered.proposals or ())
         )
 
@@ -520,6 +533,8 @@ class Replica(Participant):
         if self._was_leader and not consensus.is_leader:
             self._deposed_at = self._loop.time()
         self._was_leader = consensus.is_leader
+        if not consensus.is_leader or self._transfer.holding:
+            self._fairness.release()
         if not consensus.is_leader:
             if self._change is not None and not self._waiting:
                 self._change_ended(Verdict(Outcome.UNKNOWN, reason="the leader changed; look at the configuration"))
@@ -835,6 +850,7 @@ class Replica(Participant):
         refused = Verdict(Outcome.NOT_LEADER, reason=reason)
         unknown = Verdict(outcome, reason=reason)
         ordered, self._ordered = self._ordered, {}
+        self._fairness.release()
         self._refuse_waiting(refused)
         self._forwarder.refuse_all(unknown)
         self._reads.stop(reason)

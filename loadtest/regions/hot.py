@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 import psycopg
 
 from loadtest.regions.cluster import WAN, Regions
-from loadtest.regions.measure import ROWS, print_table
+from loadtest.regions.measure import ROWS, Times, print_table
 
 ROWS_HOT = 100
 START = 1000
@@ -22,12 +22,13 @@ START = 1000
 
 @dataclass
 class Outcomes:
-    """Of one region's transactions; `others` are SQLSTATEs that should not be."""
+    """Of one region's transactions; `others` are SQLSTATEs that should not be, `seconds` what those took that committed."""
 
     node: str
     committed: int = 0
     refused: int = 0
     others: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
     @property
     def abort_rate(self) -> float:
@@ -49,13 +50,16 @@ def session(cluster: Regions, node: str, seed: int, until: float, outcomes: Outc
         while time.monotonic() < until:
             source, sink = chance.sample(range(1, ROWS_HOT + 1), 2)
             state = None
+            began = time.monotonic()
             try:
                 transfer(connection, source, sink)
             except psycopg.Error as error:
                 state = error.sqlstate or str(error)
+            took = time.monotonic() - began
             with lock:
                 if state is None:
                     outcomes.committed += 1
+                    outcomes.seconds.append(took)
                 elif state == "40001":
                     outcomes.refused += 1
                 else:
@@ -85,14 +89,16 @@ def run(setting: str, sessions: int, seconds: float) -> dict[str, object]:
             with cluster.connect(node) as connection:
                 totals[node] = connection.execute("SELECT sum(n)::bigint, sum(changes)::bigint FROM hot").fetchone()
     print(f"{ROWS_HOT} hot rows, {sessions} sessions a region, {seconds:g} s, {ROWS[setting].name}, round trips {WAN}")
+    times = {node: Times.of(each.seconds or [0.0]) for node, each in regions.items()}
     print_table(
-        ("region", "committed", "40001", "abort rate", "other outcomes"),
+        ("region", "committed", "a second", "p50 ms", "p99 ms", "40001", "abort rate", "other outcomes"),
         [
             (
-                "leader's" if each.node == "n1" else "other",
-                *(each.committed, each.refused, f"{100 * each.abort_rate:.1f}%", len(each.others)),
+                "leader's" if node == "n1" else "other",
+                *(each.committed, each.committed / seconds, times[node].p50_ms, times[node].p99_ms),
+                *(each.refused, f"{100 * each.abort_rate:.1f}%", len(each.others)),
             )
-            for each in regions.values()
+            for node, each in regions.items()
         ],
     )
     expected = (ROWS_HOT * START, 2 * sum(each.committed for each in regions.values()))
@@ -105,4 +111,5 @@ def run(setting: str, sessions: int, seconds: float) -> dict[str, object]:
         raise RuntimeError(f"outcomes other than commit and 40001: {[each.others[:10] for each in regions.values()]}")
     if any(found != expected for found in totals.values()):
         raise RuntimeError("the totals are wrong")
-    return {"regions": [asdict(each) for each in regions.values()], "totals": totals, "factor": factor}
+    found = [{**asdict(each), "seconds": asdict(times[node])} for node, each in regions.items()]
+    return {"regions": found, "totals": totals, "factor": factor}
