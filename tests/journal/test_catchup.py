@@ -155,7 +155,7 @@ def test_a_member_that_joins_survives_the_end_of_its_source_and_its_own() -> Non
             await cluster.start(number)
         await cluster.followers()
         assert (await cluster.leader()) is cluster.replicas[0] or await transfer_to(cluster, cluster.replicas[0])
-        await fill(cluster, 1, 150)
+        await fill(cluster, 1, 80)
         await compact(cluster)
         served: list[str] = []
         for replica in cluster.replicas.values():
@@ -167,18 +167,18 @@ def test_a_member_that_joins_survives_the_end_of_its_source_and_its_own() -> Non
 
             replica.events.records = noted  # type: ignore[method-assign]
         joining = await cluster.start(3, joining=True)
-        await asyncio.wait_for(joining.applied(20), 20)
+        await asyncio.wait_for(joining.applied(10), 20)
         assert served.count("node-0") < 4 < served.count("node-1")
         assert "node-2" not in served
         await cluster.crash(1, Loss.SOME)
-        assert joining.frontier.position < 100
-        await asyncio.wait_for(joining.applied(joining.frontier.position + 20), 20)
+        assert joining.frontier.position < 50
+        await asyncio.wait_for(joining.applied(joining.frontier.position + 10), 20)
         assert served.count("node-0") < 4 < served.count("node-2")
-        assert joining.frontier.position < 150
+        assert joining.frontier.position < 80
         await cluster.crash(3, Loss.SOME)
         assert read_mark(cluster.disks[3], "/j") is Mark.JOINING
         joining = await cluster.start(3, joining=True)
-        await asyncio.wait_for(joining.applied(150), 20)
+        await asyncio.wait_for(joining.applied(80), 20)
         await cluster.start(1)
         leader = await cluster.leader()
         assert (await change(leader, Change.ADD, member_of(cluster, 3))).committed
