@@ -132,7 +132,7 @@ class CatchUp:
             if sources:
                 peer = sources[attempt % len(sources)]
                 try:
-                    if await self._from(peer):
+                    if await self._from(peer, spares_leader=attempt < len(sources) - 1):
                         return
                 except CorruptData as error:
                     corrupt += 1
@@ -144,7 +144,7 @@ class CatchUp:
             attempt += 1
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _from(self, peer: Peer) -> bool:
+    async def _from(self, peer: Peer, *, spares_leader: bool) -> bool:
         member = self._member
         events = member.events
         stream = self._client.open(peer, events.position + 1, events.open_part, until_cut=True)
@@ -154,16 +154,39 @@ class CatchUp:
                 if not self._running():
                     return False
                 if isinstance(message, FeedHeader):
+                    # A member that joins does not hear the leader, and so learns only here who it is.
+                    if message.leads and spares_leader:
+                        logger.info("%s leads: another member is asked first", peer.name)
+                        return False
                     continue
                 if isinstance(message, FeedRecords):
-                    for kind, index, payload in message.records:
-                        member.take_records(events.append_record(f"the feed of {peer.name}", kind, index, payload))
+                    self._take(peer, message)
+                    await asyncio.sleep(0)  # a reader whose next frame is there does not wait
                     continue
                 await self._end(peer, message)
                 return True
         finally:
             await stream.aclose()  # type: ignore[attr-defined]
         return False
+
+    def _take(self, peer: Peer, message: FeedRecords) -> None:
+        """Append a message's records, and publish their events together; parts of a large one go by themselves."""
+        events, member = self._member.events, self._member
+        appended: list[Event] = []
+        try:
+            for kind, index, payload in message.records:
+                found = events.append_record(f"the feed of {peer.name}", kind, index, payload)
+                if appended and (found[0].part or found[0].more):
+                    member.take_records(appended)
+                    appended = []
+                appended += found
+                if found[0].part or found[0].more:
+                    member.take_records(appended)
+                    appended = []
+        finally:
+            # Also before an error: what is in the event log must be with the subscribers.
+            if appended:
+                member.take_records(appended)
 
     async def _end(self, peer: Peer, message: FeedCut) -> None:
         events = self._member.events

@@ -27,6 +27,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -41,7 +42,7 @@ from journal.event import (
     decode_event,
     encode_event_body,
 )
-from journal.segment import OVERHEAD_BYTES, Record, encode_record, is_zero, scan
+from journal.segment import OVERHEAD_BYTES, READ_BYTES_DEFAULT, Record, encode_record, is_zero, scan
 
 FORMAT_VERSION = 1
 SEGMENT_BYTES_DEFAULT = 64 << 20
@@ -120,6 +121,22 @@ class _Index:
         for column, content in zip((index.positions, index.stamps, index.offsets), columns, strict=True):
             column.frombytes(content)
         return index
+
+
+class Place(NamedTuple):
+    """Between two records: the segment's number and an offset in it. It stays true as long as the log is open."""
+
+    sequence: int
+    offset: int
+
+
+class Found(NamedTuple):
+    """A record, the last position in it, whether that event is complete with it, and the place behind it."""
+
+    record: Record
+    last: int
+    is_complete: bool
+    place: Place
 
 
 class EventLog:
@@ -318,9 +335,14 @@ class EventLog:
                     if event.position >= position:
                         yield event
 
-    def records(self, position: int) -> Iterator[tuple[Record, int, bool]]:
-        """Records from the one that holds `position` on, to the present end, each with the last position in it and
-        whether that event is complete with it: what a feed sends.
+    def records(
+        self, position: int, after: Place | None = None, *, read_bytes: int = READ_BYTES_DEFAULT
+    ) -> Iterator[Found]:
+        """Records from the one that holds `position` on, to the present end: what a feed sends.
+
+        Args:
+            after: go on here, where an earlier walk has stopped: nothing is looked for, nothing read twice.
+            read_bytes: how much is read at a time.
 
         Raises:
             IndexError: the position is not retained.
@@ -334,11 +356,17 @@ class EventLog:
             if segment.header.next_position + bool(segment.header.open_part) <= position or place == 0
         )
         for segment in self._segments[place:]:
-            offset = self._index(segment).offset_of_position(position)
-            for record in self._records(segment, offset):
-                last = record.term + sum(1 for _ in bodies_of(segment.path, record)) - 1
+            sequence = segment.header.sequence
+            if after is None:
+                offset = self._index(segment).offset_of_position(position)
+            elif sequence < after.sequence:
+                continue
+            else:
+                offset = after.offset if sequence == after.sequence else None
+            for record in self._records(segment, offset, read_bytes):
+                last = record.term + _count_events(segment.path, record) - 1
                 if last >= position:
-                    yield record, last, record.kind != _KIND_PART
+                    yield Found(record, last, record.kind != _KIND_PART, Place(sequence, record.end))
 
     def append_record(self, source: str, kind: int, raft_index: int, payload: bytes) -> list[Event]:
         """Append a record of another event log, once it has proved that it continues this one; its events.
@@ -355,7 +383,7 @@ class EventLog:
         previous = self._part_hash
         position, commit_ts, part = self.position, self.commit_ts, self._open_part
         for own, body in bodies_of(source, record):
-            if chain_hash(previous, bytes(body)) != own:
+            if chain_hash(previous, body) != own:
                 raise CorruptData(f"{source} breaks the hash chain after position {position}")
             event = decode_event(body, previous, own)
             whole = kind == _KIND_EVENTS
@@ -411,7 +439,7 @@ class EventLog:
             for record in self._records(segment, None):
                 where = f"{segment.path} at offset {record.offset}"
                 for own, body in bodies_of(segment.path, record):
-                    if chain_hash(previous, bytes(body)) != own:
+                    if chain_hash(previous, body) != own:
                         raise CorruptData(f"{where}: hash chain broken after position {position}")
                     event = decode_event(body, previous, own)
                     if event.position != position + 1 or event.part != part:
@@ -482,12 +510,13 @@ class EventLog:
         self._files[sequence] = file
         self._active_index = _Index()
 
-    def _records(self, segment: _Segment, offset: int | None) -> Iterator[Record]:
+    def _records(self, segment: _Segment, offset: int | None, read_bytes: int = READ_BYTES_DEFAULT) -> Iterator[Record]:
         """Records from `offset`, or the first, to the segment's present end."""
         newest = segment is self._segments[-1]
         end = segment.end
         sequence = segment.header.sequence
-        for record in scan(self._file(segment), segment.path, sequence, start=offset or 0, last=newest, end=end):
+        file, start = self._file(segment), offset or 0
+        for record in scan(file, segment.path, sequence, start=start, last=newest, end=end, read_bytes=read_bytes):
             if record.kind != _KIND_HEADER:
                 yield record
 
@@ -636,19 +665,36 @@ class EventLog:
             raise CorruptData(f"{segment.path}: begins within an event, and no segment comes before it")
 
 
-def bodies_of(path: str, record: Record) -> Iterator[tuple[bytes, memoryview]]:
+def bodies_of(path: str, record: Record) -> Iterator[tuple[bytes, bytes]]:
     """(hash, body) of each event in a record."""
+    _check_kind(path, record)
+    payload = record.payload
+    offset, end = 0, len(payload)
+    while offset < end:
+        body = offset + _EVENT_PREFIX_BYTES
+        following = body + int.from_bytes(payload[offset : offset + 4], "little")
+        if following > end:
+            raise CorruptData(f"{path} at offset {record.offset}: an event reaches past the end of its record")
+        yield payload[offset + 4 : body], payload[body:following]
+        offset = following
+
+
+def _count_events(path: str, record: Record) -> int:
+    """How many `bodies_of` would give."""
+    _check_kind(path, record)
+    payload = record.payload
+    count, offset, end = 0, 0, len(payload)
+    while offset < end:
+        offset += _EVENT_PREFIX_BYTES + int.from_bytes(payload[offset : offset + 4], "little")
+        count += 1
+    if offset > end:
+        raise CorruptData(f"{path} at offset {record.offset}: an event reaches past the end of its record")
+    return count
+
+
+def _check_kind(path: str, record: Record) -> None:
     if record.kind not in (_KIND_EVENTS, _KIND_PART, _KIND_LAST_PART):
         raise UnknownFormat(f"{path} at offset {record.offset}: record of unknown kind {record.kind}")
-    payload = memoryview(record.payload)
-    offset = 0
-    while offset < len(payload):
-        body = offset + _EVENT_PREFIX_BYTES
-        length = int.from_bytes(payload[offset : offset + 4], "little")
-        if body + length > len(payload):
-            raise CorruptData(f"{path} at offset {record.offset}: an event reaches past the end of its record")
-        yield bytes(payload[offset + 4 : body]), payload[body : body + length]
-        offset = body + length
 
 
 def _events_of(path: str, record: Record, previous: bytes) -> Iterator[Event]:

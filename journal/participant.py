@@ -131,6 +131,11 @@ class Participant(ABC):
     def frontier(self) -> Frontier:
         """The last event that subscribers have been given."""
 
+    @property
+    @abstractmethod
+    def is_leader(self) -> bool:
+        """Whether proposals can be ordered here."""
+
     @abstractmethod
     async def applied(self, position: int) -> None:
         """Wait until subscribers have been given this position."""
@@ -150,7 +155,7 @@ class Participant(ABC):
             client_tls=self._client_tls,
         )
         self._transport.on_side_message = self._on_side_message
-        self._transport.on_feed = FeedServer(self._loop, self).serve
+        self._transport.on_feed = FeedServer(self._loop, self, self._environment.clock).serve
         self._identities = Identities(self._environment.disk, settings.directory, self._environment.clock.wall_us())
         self._transport.identity = self._identities.own
         self._transport.identity_refusal = self._identity_refusal
@@ -513,11 +518,13 @@ class Participant(ABC):
             self._fail(error)
 
     def sources(self) -> list[Peer]:
-        """Whom to ask for a feed: rather not the leader, rather somebody who can be reached."""
+        """Whom to ask for a feed: rather not the leader, rather somebody who can be reached, rather a witness, which has no clients."""
         leader, transport = self._consensus.leader_name, self._transport
-        return sorted(
-            transport.peers, key=lambda peer: (peer.name == leader, not transport.is_connected(peer.name), peer.name)
-        )
+
+        def cost(peer: Peer) -> tuple[bool, bool, bool, str]:
+            return peer.name == leader, not transport.is_connected(peer.name), not peer.witness, peer.name
+
+        return sorted(transport.peers, key=cost)
 
     def take_records(self, events: list[Event]) -> None:
         """Publish what a feed has brought."""

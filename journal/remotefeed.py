@@ -9,8 +9,13 @@ decided yet, because fragments are nowhere but in the Raft log.
 
 The records are what the sender's event log holds, so nothing is decoded or encoded to send them. Who receives them
 verifies position, timestamp and hash chain of every event (`EventLog.append_record`), so a feed can be late, but not
-wrong. Any member can serve; TCP's flow control bounds what is under way, a few hundred kilobytes. Between records the
-sender lets its loop do other work, and an idle feed says every second that it is alive.
+wrong. Any member can serve; TCP's flow control bounds what is under way, a few hundred kilobytes. An idle feed says every
+second that it is alive.
+
+**What a feed costs the member that serves it** is bounded, because its loop answers clients and the leader as well: one step sends
+`BATCH_BYTES` (or a single larger record) and takes a millisecond or two where events are small; then the feed rests, so that all feeds together have at most
+`LOOP_SHARE` of the loop's time. For one that is about what whoever verifies and applies what comes can take. Feeds are rather asked of a
+member that does not lead, which the header says.
 """
 
 from __future__ import annotations
@@ -24,16 +29,21 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from journal.configuration import Configuration
-from journal.environment import Environment
+from journal.environment import Environment, WallClock
 from journal.errors import BorealError, CorruptData
 from journal.event import GENESIS_HASH, Event, chain_hash, decode_event
-from journal.eventlog import EventLog, bodies_of
+from journal.eventlog import EventLog, Found, Place, bodies_of
 from journal.segment import Record
 from journal.transport import Peer, dial, read_frame, write_frame
 
 logger = logging.getLogger(__name__)
 
-BATCH_BYTES = 256 << 10
+BATCH_BYTES = 64 << 10
+LOOP_SHARE = 0.25
+PAUSE_SECONDS_MIN = 0.001
+"""Shorter ones are saved up: a loop's timers are no finer, and whoever follows the newest events should not wait for them."""
+PAUSE_SECONDS_MAX = 0.1
+"""A step that was itself held up, perhaps by the machine, does not make the feed rest for longer than this."""
 FEEDS_MAX = 64
 ALIVE_SECONDS = 1.0
 SILENCE_SECONDS_MAX = 5.0
@@ -56,10 +66,11 @@ class FeedRequest(msgspec.Struct, array_like=True):
 
 
 class FeedHeader(msgspec.Struct, array_like=True, tag=1):
-    """The answer. `refused` is empty if records follow."""
+    """The answer. `refused` is empty if records follow; `leads`: the sender leads, and is better left alone."""
 
     refused: str
     configuration: Configuration
+    leads: bool = False
 
 
 class FeedRecords(msgspec.Struct, array_like=True, tag=2):
@@ -115,6 +126,11 @@ class FeedSource(Protocol):
         """Who belongs."""
         ...
 
+    @property
+    def is_leader(self) -> bool:
+        """Whether proposals are ordered here."""
+        ...
+
     async def applied(self, position: int) -> None:
         """Wait until the frontier has reached a position."""
         ...
@@ -130,11 +146,37 @@ _decode_request = msgspec.msgpack.Decoder(FeedRequest).decode
 _decode_message = msgspec.msgpack.Decoder(FeedMessage).decode
 
 
+class _Outlet:
+    """One connection's records, within its share of the loop's time."""
+
+    def __init__(
+        self, writer: asyncio.StreamWriter, source: FeedSource, clock: WallClock, share: Callable[[], float]
+    ) -> None:
+        self.writer = writer
+        self._source = source
+        self._clock = clock
+        self._share = share
+        self._worked = 0.0
+
+    async def send(self, records: list[tuple[int, int, bytes]], began: float) -> None:
+        """Send what was gathered since `began` (monotonic seconds), and let others have the loop."""
+        write_frame(self.writer, _encode(FeedRecords(records, self._source.closed_us)))
+        self._worked += self._clock.monotonic() - began
+        await self.writer.drain()
+        pause = self._worked * (1 / self._share() - 1)
+        if pause < PAUSE_SECONDS_MIN:
+            await asyncio.sleep(0)
+            return
+        self._worked = 0.0
+        await asyncio.sleep(min(pause, PAUSE_SECONDS_MAX))
+
+
 class FeedServer:
     """Serves the feeds of one replica, a bounded number at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, source: FeedSource) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, source: FeedSource, clock: WallClock) -> None:
         self._loop = loop
+        self._clock = clock
         self._source = source
         self._count = 0
 
@@ -142,17 +184,18 @@ class FeedServer:
         """One connection, until it ends. Raises OSError when it breaks, ValueError when the peer talks nonsense."""
         request = _decode_request(await read_frame(reader))
         refused = self._refusal(request)
-        write_frame(writer, _encode(FeedHeader(refused, self._source.configuration)))
+        write_frame(writer, _encode(FeedHeader(refused, self._source.configuration, self._source.is_leader)))
         if refused:
             logger.warning("refused %s a feed: %s", name, refused)
             await writer.drain()
             return
         self._count += 1
+        out = _Outlet(writer, self._source, self._clock, lambda: LOOP_SHARE / self._count)
         try:
             if request.until_cut:
-                await self._until_cut(writer, request.position, request.parts_known)
+                await self._until_cut(out, request.position, request.parts_known)
             else:
-                await self._for_ever(writer, request.position, request.parts_known)
+                await self._for_ever(out, request.position, request.parts_known)
         except BorealError as error:
             logger.info("the feed for %s ends: %s", name, error)
         finally:
@@ -168,68 +211,59 @@ class FeedServer:
             return f"position {request.position} is ahead of this member's, which is {last}"
         return ""
 
-    async def _until_cut(self, writer: asyncio.StreamWriter, position: int, skip: int) -> None:
+    async def _until_cut(self, out: _Outlet, position: int, skip: int) -> None:
         while True:
             cut = self._source.cut()
             began = self._loop.time()
-            position = await self._send(writer, position, cut.raft_index, skip)
+            position = await self._send(out, position, cut.raft_index, skip)
             skip = 0
             if self._loop.time() - began < _CUT_SECONDS_MAX:
                 break
             # So long a way that the Raft logs may have been compacted past the cut by now: go on to a newer one.
-        write_frame(writer, _encode(FeedCut(cut.raft_index, cut.raft_term, position - 1, cut.configuration)))
-        await writer.drain()
+        write_frame(out.writer, _encode(FeedCut(cut.raft_index, cut.raft_term, position - 1, cut.configuration)))
+        await out.writer.drain()
 
-    async def _for_ever(self, writer: asyncio.StreamWriter, position: int, skip: int) -> None:
-        while not writer.is_closing():
+    async def _for_ever(self, out: _Outlet, position: int, skip: int) -> None:
+        while not out.writer.is_closing():
             try:
                 async with asyncio.timeout(ALIVE_SECONDS):
                     await self._source.applied(position)
             except TimeoutError:
-                await self._write(writer, [])
+                await out.send([], self._clock.monotonic())
                 continue
-            position = await self._send(writer, position, None, skip)
+            position = await self._send(out, position, None, skip)
             skip = 0
 
-    async def _send(self, writer: asyncio.StreamWriter, position: int, index_max: int | None, skip: int) -> int:
+    async def _send(self, out: _Outlet, position: int, index_max: int | None, skip: int) -> int:
         """Send what there is from `position` on, but for its first `skip` parts, and return the position after it."""
-        source = self._source
-        while position <= source.frontier[0]:
+        place: Place | None = None
+        while position <= self._source.frontier[0]:
+            began = self._clock.monotonic()
             batch: list[tuple[int, int, bytes]] = []
             size = 0
-            before = position
-            for record, next_position in _records_until(source, position, index_max):
+            for record, last, is_complete, behind in _records_until(self._source, position, place, index_max):
+                place = behind
                 if skip:
                     skip -= 1
                     continue
                 batch.append((record.kind, record.index, record.payload))
                 size += len(record.payload)
-                is_complete = next_position > position
-                position = next_position
+                position = last + is_complete
                 if size >= BATCH_BYTES:
-                    if is_complete:
-                        break
-                    # Within a large event there is no position to begin again from: the walk over the log goes on.
-                    await self._write(writer, batch)
-                    batch, size = [], 0
-            await self._write(writer, batch)
-            if position == before:
+                    break
+            await out.send(batch, began)
+            if not batch:
                 break
         return position
 
-    async def _write(self, writer: asyncio.StreamWriter, batch: list[tuple[int, int, bytes]]) -> None:
-        write_frame(writer, _encode(FeedRecords(batch, self._source.closed_us)))
-        await writer.drain()
-        await asyncio.sleep(0)
 
-
-def _records_until(source: FeedSource, position: int, index_max: int | None) -> Iterator[tuple[Record, int]]:
-    """Complete events' records, each with the position that follows it."""
+def _records_until(source: FeedSource, position: int, after: Place | None, index_max: int | None) -> Iterator[Found]:
+    """Complete events' records."""
     end = source.frontier[0]
-    for record, last_position, is_complete in source.events.records(position):
-        if last_position > end or (index_max is not None and record.index > index_max):
+    for found in source.events.records(position, after, read_bytes=BATCH_BYTES):
+        if found.last > end or (index_max is not None and found.record.index > index_max):
             return
-        yield record, last_position + 1 if is_complete else last_position
+        yield found
 
 
 class FeedClient:
@@ -311,7 +345,7 @@ async def follow_remote(
                         event = decode_event(body, hash_before, own)
                         if event.position < position:
                             continue  # the record began before what was asked for
-                        if chain_hash(hash_before, bytes(body)) != own:
+                        if chain_hash(hash_before, body) != own:
                             raise CorruptData(f"the feed of {peer.name} breaks the hash chain at position {position}")
                         if event.position != position:
                             raise CorruptData(f"{peer.name} sent position {event.position}, expected {position}")

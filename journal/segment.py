@@ -35,7 +35,7 @@ OVERHEAD_BYTES = HEADER_BYTES + 1
 PAYLOAD_BYTES_MAX = (1 << 31) - 1
 _TRAILER_BYTES = bytes([TRAILER])
 _SECTOR_BYTES = 512
-_READ_BYTES = 4 << 20
+READ_BYTES_DEFAULT = 4 << 20
 _ZEROS = bytes(1 << 20)
 _crc32 = zlib.crc32
 
@@ -108,7 +108,14 @@ def _parse(data: memoryview, start: int, seed: int, base: int) -> tuple[Record |
 
 
 def scan(
-    file: DiskFile, path: str, seed: int, *, start: int = 0, last: bool, end: int | None = None
+    file: DiskFile,
+    path: str,
+    seed: int,
+    *,
+    start: int = 0,
+    last: bool,
+    end: int | None = None,
+    read_bytes: int = READ_BYTES_DEFAULT,
 ) -> Iterator[Record]:
     """All records of a segment in order. The generator's end is the end of the valid part.
 
@@ -116,6 +123,7 @@ def scan(
         start: offset of the first record wanted.
         last: this is the newest segment, whose tail may be torn; in any other a torn record is corrupt, too.
         end: where the records are known to end; before that everything must be whole.
+        read_bytes: how much of the file is read at a time; more for a larger record.
 
     Raises:
         CorruptData: see the module.
@@ -127,12 +135,12 @@ def scan(
     while offset < size:
         have = base + len(window) - offset
         if have < HEADER_BYTES and base + len(window) < size:
-            window, base = memoryview(file.read(_READ_BYTES, offset)), offset
+            window, base = memoryview(file.read(read_bytes, offset)), offset
             have = len(window)
         if have >= HEADER_BYTES and window[offset - base] == MARKER:
             needed = int.from_bytes(window[offset - base + 4 : offset - base + 8], "little") + OVERHEAD_BYTES
             if needed > have and base + len(window) < size and offset + needed <= size:
-                window, base = memoryview(file.read(max(needed, _READ_BYTES), offset)), offset
+                window, base = memoryview(file.read(max(needed, read_bytes), offset)), offset
         record, reason = _parse(window, offset - base, seed, offset)
         if record is None:
             if end is not None and end < file.size():

@@ -35,8 +35,18 @@ def main() -> None:
     command.add_argument("--events", type=int, default=2_000_000)
     command.add_argument("--rate", type=int, default=100, help="transactions a second beside it")
     command.add_argument("--before", type=float, default=20.0, help="seconds of the same load before it joins")
+    command.add_argument(
+        "--nice",
+        type=int,
+        choices=range(20),
+        metavar="N",
+        default=19,
+        help="of the new member: 19 stands for its own host",
+    )
     command.add_argument("--directory", type=Path, help="keep the cluster there, or use the one that is there")
-    command.set_defaults(run=lambda given: join.run(given.events, given.rate, given.before, given.directory))
+    command.set_defaults(
+        run=lambda given: join.run(given.events, given.rate, given.before, given.nice, given.directory)
+    )
     command = commands.add_parser("hot", help="both regions write the same rows")
     command.add_argument("--setting", choices=list(ROWS), default="plain")
     command.add_argument("--sessions", type=int, default=8, help="in each region")

@@ -131,21 +131,32 @@ class Regions:
             for node in state["nodes"]
         }
 
-    def verb(self, *arguments: str) -> str:
-        """`boreal cluster …`; its output. Raises RuntimeError with it when it fails."""
-        return self._boreal("cluster", *arguments, "--data", str(self.directory))
+    def verb(self, *arguments: str, nice: int = 0) -> str:
+        """`boreal cluster …`; its output. Raises RuntimeError with it when it fails.
+
+        Args:
+            nice: of the command, and so of every node that it starts.
+        """
+        return self._boreal("cluster", *arguments, "--data", str(self.directory), nice=nice)
 
     def member(self, node: str, *arguments: str) -> str:
         """`boreal member …` on a node's host."""
         return self._boreal("member", *arguments, "--data", str(self.directory / node / "data"))
 
-    def _boreal(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [*_PROGRAM, *arguments], capture_output=True, text=True, check=False, env=foreign_environment()
+    def _boreal(self, *arguments: str, nice: int = 0) -> str:
+        command = [*_PROGRAM, *arguments]
+        if nice:
+            command = ["nice", "-n", str(nice), *command]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=foreign_environment()
         )
-        if done.returncode:
-            raise RuntimeError(f"boreal {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
-        return done.stdout
+        while nice and process.poll() is None:
+            _renice_sessions_of_children(process.pid, nice)
+            time.sleep(0.02)
+        output, _ = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"boreal {' '.join(arguments)} failed:\n{output}")
+        return output
 
     def status(self, name: str) -> dict[str, Any]:
         """What a node says of itself; {} if it says nothing."""
@@ -166,3 +177,16 @@ class Regions:
             autocommit=True,
             prepare_threshold=0,
         )
+
+
+def _renice_sessions_of_children(process: int, nice: int) -> None:
+    """A node is a session of its own. Where the kernel schedules by session (autogroup), a process's niceness says nothing to those
+    of other sessions: the session has one itself."""
+    try:
+        for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+            file = Path(f"/proc/{child}/autogroup")
+            is_own_session = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[3] == child
+            if is_own_session and not file.read_text().endswith(f" nice {nice}\n"):
+                file.write_text(str(nice))
+    except (FileNotFoundError, ProcessLookupError):
+        return  # it has ended, or this kernel has no autogroups

@@ -3,6 +3,9 @@
 The events are transactions of one row each, made by pgbench through SQL. Then, beside a steady load, one session times its COMMITs:
 for a while before, and for as long as `boreal cluster join` takes, which ends when the new member has a vote. There is no wide area:
 what is to be seen is what catching up costs the others.
+
+The new member has a host of its own wherever this matters; here it takes its processor time from the others. With `nice` (19 unless
+told otherwise) it gets what they leave, which stands for that; 0 shows the whole cost on this machine.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from loadtest.postgresql import client
 from loadtest.regions.cluster import Regions
 from loadtest.regions.measure import Times, make_tables, print_table, steady_load
 
+FILLED_TABLE = "CREATE TABLE filled (id bigint PRIMARY KEY, n int)"
 FILL_CLIENTS = 64
 FILL_STEP = 20_000
 CLIENTS = 4
@@ -29,9 +33,10 @@ NEW = "n4"
 
 @dataclass(frozen=True)
 class Joined:
-    """`vote_seconds`: from the order to join until the new member had a vote."""
+    """`vote_seconds`: from the order to join until the new member had a vote; `nice`: the new member's."""
 
     events: int
+    nice: int
     fill_seconds: float
     vote_seconds: float
     before: Times
@@ -97,14 +102,14 @@ def fill(cluster: Regions, target: Target, events: int) -> None:
             )
 
 
-def run(events: int, rate: int, before_seconds: float, directory: Path | None) -> dict[str, object]:
+def run(events: int, rate: int, before_seconds: float, nice: int, directory: Path | None) -> dict[str, object]:
     """Measure, print, and return everything."""
     with Regions(wan="", directory=directory) as cluster:
         target = cluster.places["n1"].target
         if int(cluster.status("n1")["journal_position"]) < 10:
             make_tables(cluster)
             with cluster.connect("n1") as connection:
-                connection.execute("CREATE TABLE filled (id bigint PRIMARY KEY, n int)")
+                connection.execute(FILLED_TABLE)
         began = time.monotonic()
         fill(cluster, target, events)
         fill_seconds = time.monotonic() - began
@@ -117,12 +122,13 @@ def run(events: int, rate: int, before_seconds: float, directory: Path | None) -
                 began = time.monotonic()
                 time.sleep(before_seconds)
                 asked = time.monotonic()
-                cluster.verb("join", NEW, "--within", "600")
+                cluster.verb("join", NEW, "--within", "600", nice=nice)
                 joined = time.monotonic()
             finally:
                 committer.stop()
             found = Joined(
                 held,
+                nice,
                 round(fill_seconds, 1),
                 round(joined - asked, 2),
                 committer.between(began, asked),
@@ -132,8 +138,11 @@ def run(events: int, rate: int, before_seconds: float, directory: Path | None) -
         if not any(member["name"] == NEW and member["voter"] for member in members):
             raise RuntimeError(f"{NEW} has no vote")
     print(
-        f"a member with an empty disk has a vote after {found.vote_seconds:.1f} s; load {rate} updates/s and one session"
+        f"a member with an empty disk has a vote after {found.vote_seconds:.1f} s, {held / found.vote_seconds:,.0f} events/s; "
+        f"load {rate} updates/s and one session"
     )
+    if nice:
+        print(f"the new member runs at nice {nice}, in place of a host of its own")
     print_table(
         ("COMMIT", "count", "p50", "p99", "highest"),
         [

@@ -11,6 +11,7 @@ import asyncio
 import errno
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -143,6 +144,53 @@ def test_catching_up_survives_crashes_anywhere() -> None:
         assert list(again.events.verify())[-1] == last.position
 
     three(work)
+
+
+def test_a_member_that_joins_survives_the_end_of_its_source_and_its_own() -> None:
+    """The leader, though first by name, is spared; each crash comes in the middle of the feed."""
+
+    async def work() -> None:
+        cluster = Cluster(3, 4)
+        for number in range(3):
+            await cluster.start(number)
+        await cluster.followers()
+        assert (await cluster.leader()) is cluster.replicas[0] or await transfer_to(cluster, cluster.replicas[0])
+        await fill(cluster, 1, 80)
+        await compact(cluster)
+        served: list[str] = []
+        for replica in cluster.replicas.values():
+            records = replica.events.records
+
+            def noted(*given: Any, name: str = replica.name, walk: Any = records, **more: Any) -> Any:
+                served.append(name)
+                return walk(*given, **more)
+
+            replica.events.records = noted  # type: ignore[method-assign]
+        joining = await cluster.start(3, joining=True)
+        await asyncio.wait_for(joining.applied(10), 20)
+        assert served.count("node-0") < 4 < served.count("node-1")
+        assert "node-2" not in served
+        await cluster.crash(1, Loss.SOME)
+        assert joining.frontier.position < 50
+        await asyncio.wait_for(joining.applied(joining.frontier.position + 10), 20)
+        assert served.count("node-0") < 4 < served.count("node-2")
+        assert joining.frontier.position < 80
+        await cluster.crash(3, Loss.SOME)
+        assert read_mark(cluster.disks[3], "/j") is Mark.JOINING
+        joining = await cluster.start(3, joining=True)
+        await asyncio.wait_for(joining.applied(80), 20)
+        await cluster.start(1)
+        leader = await cluster.leader()
+        assert (await change(leader, Change.ADD, member_of(cluster, 3))).committed
+        last = await cluster.commit(1000)
+        await asyncio.wait_for(joining.applied(last.position), 10)
+        assert (await change(leader, Change.PROMOTE, member_of(cluster, 3))).committed
+        last = await cluster.commit(1001)
+        await cluster.agree(last.position)
+        assert list(joining.events.verify())[-1] == last.position
+        await cluster.stop()
+
+    run(work())
 
 
 def test_fragments_that_are_under_way_are_not_lost_by_the_cut() -> None:
@@ -400,7 +448,7 @@ def test_records_are_taken_only_if_they_continue_the_chain() -> None:
             await replica.submit(put(txid, 0, b"%d" % txid))
         await replica.propose_large(Proposal(8, 0), [[(PREFIX + b"L%d" % each, b"y" * 90, 0) for each in range(900)]])
         await replica.submit(put(9, 0, b"9"))
-        records = [(record.kind, record.index, record.payload) for record, _, _ in replica.events.records(1)]
+        records = [(record.kind, record.index, record.payload) for record, *_ in replica.events.records(1)]
         assert len(records) > 15
         same = copy_of(records, lambda each: None)
         assert (same.position, same.hash, same.commit_ts) == (9, replica.events.hash, replica.events.commit_ts)
@@ -424,7 +472,7 @@ def test_records_are_taken_only_if_they_continue_the_chain() -> None:
             lambda each: each.__setitem__(3, (2, each[3][1], b"")),
         ):
             with pytest.raises(CorruptData):
-                copy_of(records, tamper)  # type: ignore[arg-type]
+                copy_of(records, tamper)
         await replica.stop()
 
     run(work())
