@@ -14,8 +14,8 @@ in the event log, and an entry beyond it that follows a wrong entry cannot be.
 
 **Joining.** A directory that was empty has forgotten whatever its node may have voted and acknowledged before. Until it has
 caught up, such a node hears neither vote requests nor AppendEntries; and should the configuration at the cut give it a
-vote, it is the old one, and the node stops (it must be removed and added anew): a new one is only given to a learner that
-has acknowledged.
+vote, it is the old one: a new one is only given to a learner that has acknowledged. A peer that is behind may not know better,
+so others are asked, and the same one again; if all go on saying so, the node stops (it must be removed and added anew).
 
 **After a crash in between** the mark is found. It says that the event log may be ahead of the Raft log, and the node goes
 on catching up; without it, the same finding would be damage. The mark goes last.
@@ -41,6 +41,8 @@ from journal.transport import Peer
 logger = logging.getLogger(__name__)
 
 _MARK = "catching-up"
+_STILL_VOTER_MAX = 3
+"""So often each peer may say that a member has a vote which it cannot have."""
 
 
 class Mark(enum.Enum):
@@ -126,7 +128,7 @@ class CatchUp:
 
         Raises:
             NodeFatal: the disk fails, or no feed continues what this member has: it has another history."""
-        attempt = corrupt = 0
+        attempt = corrupt = voter = 0
         while self._running():
             sources = self._member.sources()
             if sources:
@@ -139,6 +141,12 @@ class CatchUp:
                     logger.error("%s", error)
                     if corrupt > 2 * len(sources):
                         raise
+                except StillVoter as error:
+                    # A peer that is behind has not heard of the removal yet; or there has been none.
+                    voter += 1
+                    if voter >= _STILL_VOTER_MAX * len(sources):
+                        raise NodeFatal(str(error)) from error
+                    logger.warning("%s says that %s", peer.name, error)
                 except (OSError, FeedRefused) as error:
                     logger.warning("catching up from %s failed: %s", peer.name, error)
             attempt += 1
@@ -194,6 +202,12 @@ class CatchUp:
             raise FeedRefused(f"{peer.name} is not ahead of this member")
         await self._member.continue_after(Cut(message.raft_index, message.raft_term, message.configuration))
         logger.info("caught up with %s at position %d, Raft entry %d", peer.name, events.position, message.raft_index)
+
+
+class StillVoter(BorealError):
+    """Of a member whose directory was empty: where the feed ends, it has the vote that its predecessor had."""
+
+    sqlstate = "58000"
 
 
 class NotReady(BorealError):

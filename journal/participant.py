@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator
 
-from journal.catchup import CatchUp, Mark, NotReady, remove_mark, write_mark
+from journal.catchup import CatchUp, Mark, NotReady, StillVoter, remove_mark, write_mark
 from journal.clock import HybridClock
 from journal.closed import ClosedTime
 from journal.configuration import Change, Configuration, Member, changed, encode_configuration
@@ -541,7 +541,7 @@ class Participant(ABC):
         """Everything up to the cut is in the event log: let the Raft log begin there."""
         own = cut.configuration.member(self._settings.name)
         if self._joins and own is not None and own.voter:
-            raise NodeFatal(
+            raise StillVoter(
                 f"{self._settings.name} has a vote, but its directory was empty: what it voted and acknowledged is "
                 f"forgotten. Remove it from the cluster and add it again"
             )
