@@ -35,8 +35,7 @@ logger = logging.getLogger(__name__)
 ALLOWANCE_US = 250
 """What reading clocks and turns of the loop may add."""
 QUESTION_SECONDS = 1.0
-HASTY_SECONDS = 0.1
-"""Between questions to a peer of which nothing is known."""
+"""Between questions to a peer; an answer that takes longer is not used."""
 FRESH_SECONDS = 5.0
 """A sample that is older says nothing."""
 RECOVERY_SECONDS = 2.0
@@ -171,8 +170,7 @@ class ClockWatch:
                 self._asked.pop(name, None)
         for name in peers:
             asked = self._asked.get(name)
-            pause = QUESTION_SECONDS if name in self._samples else HASTY_SECONDS
-            if asked is None or now - asked.monotonic >= pause:
+            if asked is None or now - asked.monotonic >= QUESTION_SECONDS:
                 self._number += 1
                 if self._post(name, ClockQuestion(self._number)):
                     self._asked[name] = _Asked(self._number, self._clock.monotonic())
