@@ -10,7 +10,8 @@ lease is not enough (journal/DESIGN.md), and that call waits as long as it must.
 **By the clock.** A commit timestamp is taken from the leader's clock, at most e ahead of true time, and this node's clock is at
 most e behind, so a read that waits until now + 2e is closed has everything that was acknowledged before it began, where e
 bounds the error of every member's clock. A configured bound is meant so. A kernel's is only this host's; the others' are taken to
-be at most `ERROR_US_MAX`, above which a node does not decide by clock either. The leader is asked as well, and
+be at most `ERROR_US_MAX`, above which a node does not decide by clock either. Bounds may be false, so members compare their clocks, and
+the clock serves only where nothing contradicts it (`Replica.may_read_by_clock`). The leader is asked as well, and
 whichever comes first will do, because each of the two suffices: where clocks are good and timestamps lead, the clock has
 answered before the question is even sent.
 """
@@ -71,6 +72,11 @@ class ReplicaReads:
         return "clock" if preference == "auto" and self._uncertainty_us() is not None else "index"
 
     @property
+    def clock_trusted(self) -> bool:
+        """See `frontend.reads.StrongReads`."""
+        return self._replica.clock_trusted
+
+    @property
     def waits(self) -> bool:
         """Whether the view may lack something now. HOT: 1 µs on a follower, 5 µs on the leader, which works out its lease."""
         if self._replica.is_current and self._preference != "clock":
@@ -84,16 +90,17 @@ class ReplicaReads:
         """See `frontend.reads.StrongReads`."""
         replica = self._replica
         question = _Question(done, 1)
-        if self.path == "clock":
-            uncertainty_us = self._uncertainty_us()
-            assert uncertainty_us is not None
+        if self.path == "clock" and (uncertainty_us := self._uncertainty_us()) is not None:
             question.answers_left = 2
             replica.wait_closed(self._clock.wall_us() + uncertainty_us, question.answer, self._timeout)
         if not question.ended:
             replica.read_barrier(question.answer)
 
     def _uncertainty_us(self) -> int | None:
-        """How far "now" on this clock may be behind a timestamp acknowledged before, or None where nobody knows."""
+        """How far "now" on this clock may be behind a timestamp acknowledged before, or None where nobody knows, or the clocks of
+        members contradict each other."""
+        if not self._replica.may_read_by_clock:
+            return None
         if self._error_us is not None:
             return 2 * self._error_us if self._error_us <= ERROR_US_MAX else None
         own_us = self._replica.clock_error_us

@@ -23,6 +23,7 @@ class MemberStatus(msgspec.Struct, kw_only=True):
         role: `leader`, `follower`, `witness`, or `learner` (no vote).
         connected: whether the answering node can send to it.
         entries_behind, heard_ms_ago: only the leader knows them.
+        clock_offset_us: how far its clock is ahead of the answering node's, give or take clock_offset_error_us; None: not known.
     """
 
     name: str
@@ -34,6 +35,8 @@ class MemberStatus(msgspec.Struct, kw_only=True):
     connected: bool
     entries_behind: int | None
     heard_ms_ago: float | None
+    clock_offset_us: int | None = None
+    clock_offset_error_us: int | None = None
 
 
 class ClusterStatus(msgspec.Struct, kw_only=True):
@@ -51,6 +54,7 @@ class ClusterStatus(msgspec.Struct, kw_only=True):
     closed_us: int
     closed_lag_ms: float | None
     clock_error_us: int | None
+    clock_trusted: bool
     read_path: str | None
     members: list[MemberStatus]
 
@@ -91,6 +95,8 @@ def cluster_status(
             connected=each.connected,
             entries_behind=each.entries_behind,
             heard_ms_ago=each.heard_ms_ago,
+            clock_offset_us=each.clock_offset.offset_us if each.clock_offset else None,
+            clock_offset_error_us=each.clock_offset.error_us if each.clock_offset else None,
         )
         for each in report.members
     ]
@@ -107,6 +113,7 @@ def cluster_status(
         closed_us=report.closed_us,
         closed_lag_ms=round((now_us - report.closed_us) / 1000, 1) if report.closed_us else None,
         clock_error_us=report.clock_error_us,
+        clock_trusted=report.clock_trusted,
         read_path=read_path,
         members=members,
     )
@@ -153,7 +160,7 @@ def render(status: NodeStatus) -> RenderableType:
         if name not in ("members", "leader"):
             facts.add_row(name.replace("_", " "), _shown(getattr(cluster, name)))
     members = Table(title="members, as this node sees them", title_justify="left")
-    for heading in ("name", "role", "address", "reachable", "entries behind", "heard ms ago"):
+    for heading in ("name", "role", "address", "reachable", "entries behind", "heard ms ago", "clock ahead µs"):
         members.add_column(heading, no_wrap=True)
     for member in cluster.members:
         members.add_row(
@@ -163,8 +170,15 @@ def render(status: NodeStatus) -> RenderableType:
             Text("yes") if member.connected else Text("no", style="bold red"),
             _shown(member.entries_behind),
             _shown(member.heard_ms_ago),
+            _shown_offset(member),
         )
     return Group(facts, members)
+
+
+def _shown_offset(member: MemberStatus) -> str:
+    if member.clock_offset_us is None:
+        return "–"
+    return f"{member.clock_offset_us:+d} ± {member.clock_offset_error_us}"
 
 
 def _shown(value: object) -> str:

@@ -30,6 +30,11 @@ class StrongReads(Protocol):
         """Which read path serves: local, index or clock; what SHOW boreal.read_path says."""
         ...
 
+    @property
+    def clock_trusted(self) -> bool:
+        """Whether this host's clock is known to be within its error bound."""
+        ...
+
     def barrier(self, done: BarrierDone) -> None:
         """Call `done` when the view holds everything that was acknowledged before this call; bounded in time. Never from within
         this call."""
@@ -41,6 +46,7 @@ class LocalReads:
 
     waits = False
     path = "local"
+    clock_trusted = False
 
     def barrier(self, done: BarrierDone) -> None:
         """Nobody need ask."""

@@ -11,6 +11,8 @@ that it or its voters have heard of, whichever is later. So a promise can be bro
 than that, of a leader whose voters all missed the promise. Like every clock error this costs recency, not isolation: what
 a snapshot holds is decided by log order.
 
+A leader whose clock the others' contradict promises nothing (`journal.clockwatch`).
+
 With `commit_lead_ms` the hybrid clock runs ahead of the host's, so what is promised lies in the future, and a reader with
 a good clock finds "now" closed already.
 """

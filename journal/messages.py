@@ -1,4 +1,5 @@
-"""What replicas say to each other beside Raft: proposals on their way, questions of readers, promises about time.
+"""What replicas say to each other beside Raft: proposals on their way, questions of readers, promises about time,
+and what time it is.
 
 Raft's own messages are pysyncobj's dictionaries and wait for the disk (`journal.transport`). These do not: none of them
 reflects anything that a crash could take back, so they leave at once and are handled when they arrive.
@@ -72,7 +73,27 @@ class Behind(msgspec.Struct, array_like=True, tag=6):
     first_index: int
 
 
-SideMessage = Forward | Refusal | ReadRequest | ReadAnswer | Closed | Behind
+class ClockQuestion(msgspec.Struct, array_like=True, tag=7):
+    """What time is it at your place?"""
+
+    number: int
+
+
+class ClockAnswer(msgspec.Struct, array_like=True, tag=8):
+    """When the question came, which is when it is answered.
+
+    Attributes:
+        number: the question's.
+        wall_us: µs since the Unix epoch.
+        error_us: how far that clock may be from true time, as it says itself; -1 if it does not know.
+    """
+
+    number: int
+    wall_us: int
+    error_us: int
+
+
+SideMessage = Forward | Refusal | ReadRequest | ReadAnswer | Closed | Behind | ClockQuestion | ClockAnswer
 
 encode_message = msgspec.msgpack.Encoder().encode
 decode_message = msgspec.msgpack.Decoder(SideMessage).decode

@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Iterable, Iterator
 
 from journal.catchup import CatchUp, Mark, NotReady, StillVoter, remove_mark, write_mark
 from journal.clock import HybridClock
+from journal.clockwatch import ClockWatch
 from journal.closed import ClosedTime
 from journal.configuration import Change, Configuration, Member, changed, encode_configuration
 from journal.consensus import Consensus, Timing
@@ -32,7 +33,17 @@ from journal.forwarding import Forwarder, Refusals, unpack
 from journal.housekeeping import Housekeeper
 from journal.identity import Identities
 from journal.membership import Membership
-from journal.messages import Behind, Closed, Forward, ReadAnswer, ReadRequest, Refusal, SideMessage
+from journal.messages import (
+    Behind,
+    ClockAnswer,
+    ClockQuestion,
+    Closed,
+    Forward,
+    ReadAnswer,
+    ReadRequest,
+    Refusal,
+    SideMessage,
+)
 from journal.news import News
 from journal.queued import Callback, Ordered, Waiting
 from journal.raftlog import RaftLog
@@ -182,6 +193,13 @@ class Participant(ABC):
         self._membership = Membership(own, base, self._peers, self._log, self._transport, self._consensus)
         self._configuration_changed()
         post = self._transport.post
+        self._clock_watch = ClockWatch(
+            self._environment.clock,
+            self._environment.clock_error,
+            post,
+            peers=lambda: self._transport.nodes,
+            lead_us=int(settings.commit_lead_ms * 1000),
+        )
         self._forwarder = Forwarder(
             self._loop,
             settings,
@@ -253,6 +271,7 @@ class Participant(ABC):
                     if is_self
                     else self._log.last_index - consensus.matched_index(member.name),
                     heard_ms_ago=None if heard is None else round((now - heard) * 1000, 1),
+                    clock_offset=self._clock_watch.offset(member.name),
                 )
             )
         return ReplicaReport(
@@ -271,6 +290,7 @@ class Participant(ABC):
             commit_ts=self.frontier.commit_ts,
             closed_us=self.closed_us,
             clock_error_us=self.clock_error_us,
+            clock_trusted=self._clock_watch.trusted,
             members=tuple(members),
             turned_away_by=tuple(self._turned_away_by()),
         )
@@ -302,6 +322,17 @@ class Participant(ABC):
     def clock_error_us(self) -> int | None:
         """How far this host's clock may be from true time, in µs; None while nobody knows."""
         return self._environment.clock_error.error_us()
+
+    @property
+    def clock_trusted(self) -> bool:
+        """Whether this host's clock is as good as it says, as far as the others' clocks tell."""
+        return self._clock_watch.trusted
+
+    @property
+    def may_read_by_clock(self) -> bool:
+        """Whether this node's clock, the leader's and closed time can be relied on, as far as anybody can tell (`journal.clockwatch`)."""
+        leader = "" if self._consensus.is_leader else self._consensus.leader_name
+        return self._running and self._clock_watch.may_read(leader, self.closed_us)
 
     def wait_closed(self, timestamp_us: int, callback: ReadCallback, timeout_seconds: float) -> None:
         """Call back once `closed_us` has reached a timestamp; with a refusal (57P03) if it does not in time."""
@@ -368,6 +399,10 @@ class Participant(ABC):
                 self._catch_up(False)
         elif isinstance(message, Closed):
             self._consensus.closed_by(name, message.term, message.index, message.closed_us)
+        elif isinstance(message, ClockQuestion):
+            self._clock_watch.asked(name, message)
+        elif isinstance(message, ClockAnswer):
+            self._clock_watch.answered(name, message)
 
     def _announce(self) -> None:
         if self._running:
@@ -397,7 +432,7 @@ class Participant(ABC):
 
     def _close_time(self) -> int:
         """A promise for followers, as long as nobody else can lead; and for this node."""
-        if not self._consensus.has_lease:
+        if not self._consensus.has_lease or not self._clock_watch.may_promise:
             return 0
         closed_us = self.clock.now_us()
         self._closed.promised(self._log.last_index, closed_us)
@@ -407,8 +442,8 @@ class Participant(ABC):
         """Close time more often than heartbeats do."""
         if not self._running:
             return
-        if not self._alone and self._consensus.has_lease:
-            message = Closed(self._consensus.raftCurrentTerm, self._log.last_index, self._close_time())
+        if not self._alone and (closed_us := self._close_time()):
+            message = Closed(self._consensus.raftCurrentTerm, self._log.last_index, closed_us)
             for name in self._transport.nodes:
                 self._transport.post(name, message)
         self._loop.call_later(self._settings.closed_seconds, self._promise)

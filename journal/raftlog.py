@@ -583,7 +583,7 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         self._firsts = [segment.first_index for segment in self._segments]
         if self._end >= self._first:
             self._last_entry = self.entry(self._end)
-        self._batch += 2
+        self._batch += 1  # what was found is durable now (`_clean_tail`)
         if self._restarts_in >= 0 and self._end < self._first:
             # The machine stopped between the header and the entry that it promises.
             self.add(bytes([EntryKind.NO_OP]), self._first, self._restarts_in)

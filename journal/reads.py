@@ -1,7 +1,10 @@
 """Strong reads: how far a node must have applied before it may answer (the `local` and `index` paths).
 
     read_barrier ─▶ collecting ─▶ one question to the leader ─▶ its index ─▶ applied here ─▶ callback
-                        └─ whoever comes while a question is under way goes with the next one
+                        └─ whoever comes within a millisecond of the last question goes with the next one
+
+An answer is good for those who had asked with its question or with an earlier one, and for nobody else. Several questions are under
+way at a time, so a read takes one round trip and at most a millisecond, not the rest of somebody else's round trip and its own.
 
 A leader answers when it is certain to be the leader still: at once if it has a lease, otherwise when a majority has
 acknowledged a heartbeat sent after the question came (Raft §8, ReadIndex); and not before an entry of its own term is
@@ -29,6 +32,10 @@ ReadCallback = Callable[[Verdict | None], None]
 
 WAITERS_MAX = 100_000
 QUESTIONS_MAX = 10_000
+OUTSTANDING_MAX = 64
+"""Questions of this node under way."""
+SPACING_SECONDS = 0.001
+"""Between two of them; also with members so near that an answer comes sooner."""
 
 
 class _Waiter(NamedTuple):
@@ -84,8 +91,10 @@ class ReadBarriers:
         self._collecting: list[_Waiter] = []
         self._asked: list[_Asked] = []
         self._asked_at = 0.0
-        self._outstanding = False
-        self._number = 0
+        self._outstanding: set[int] = set()
+        # Nothing that an earlier process of this node was answered may look like an answer to this one.
+        self._number = clock.wall_us()
+        self._asks: asyncio.TimerHandle | None = None
         self._waiting: list[tuple[int, list[_Waiter]]] = []
         self._questions: list[_Question] = []
 
@@ -112,24 +121,22 @@ class ReadBarriers:
             callback(Verdict(Outcome.OVERLOADED, reason=f"{WAITERS_MAX} reads are waiting for the leader"))
             return
         self._collecting.append(self._waiter(callback))
-        if not self._outstanding:
-            self._ask()
+        self._ask_when_due()
 
     # ---- the reader's half ------------------------------------------------------------------------------------------
 
     def answered(self, answer: ReadAnswer) -> None:
         """The leader says how far."""
         number = answer.number
-        if number == self._number:
-            self._outstanding = False
+        self._outstanding = {each for each in self._outstanding if each > number}
         if answer.refused:
             return  # the next timer asks again, perhaps somebody else
         # An answer that comes late is as good for those who had asked.
         known = [asked.waiter for asked in self._asked if asked.number <= number]
         self._asked = [asked for asked in self._asked if asked.number > number]
         self._wait_for(answer.index, known)
-        if self._collecting and not self._outstanding:
-            self._ask()
+        if self._collecting:
+            self._ask_when_due()
 
     def progressed(self) -> None:
         """More has been applied."""
@@ -160,11 +167,15 @@ class ReadBarriers:
                 question.answer(0, "the leader could not confirm its office")
         self._questions = [question for question in self._questions if question.deadline > now]
         if (self._collecting or self._asked) and (not self._outstanding or now - self._asked_at > self._timeout / 4):
+            self._outstanding.clear()  # lost, or as good as lost
             self._ask()
         self.check()
 
     def stop(self, reason: str) -> None:
         """Refuse everything."""
+        if self._asks is not None:
+            self._asks.cancel()
+            self._asks = None
         refused = Verdict(Outcome.NOT_LEADER, reason=reason)
         waiters = (
             self._collecting
@@ -175,6 +186,21 @@ class ReadBarriers:
         for waiter in waiters:
             self._loop.call_soon(waiter.callback, refused)
 
+    def _ask_when_due(self) -> None:
+        """Now, if nothing is under way; else not too soon after the last question; and when an answer comes, if there are many."""
+        if len(self._outstanding) >= OUTSTANDING_MAX or self._asks is not None:
+            return
+        wait = self._asked_at + SPACING_SECONDS - self._loop.time() if self._outstanding else 0.0
+        if wait <= 0:
+            self._ask()
+        else:
+            self._asks = self._loop.call_later(wait, self._ask_collected)
+
+    def _ask_collected(self) -> None:
+        self._asks = None
+        if self._collecting and len(self._outstanding) < OUTSTANDING_MAX:
+            self._ask()
+
     def _ask(self) -> None:
         self._number += 1
         self._asked_at = self._loop.time()
@@ -183,9 +209,8 @@ class ReadBarriers:
         if consensus.is_leader:
             self._question(lambda index, refused: self.answered(ReadAnswer(number, index, refused)))
         elif consensus.leader_name is None or not self._post(consensus.leader_name, ReadRequest(number)):
-            self._outstanding = False
             return
-        self._outstanding = True
+        self._outstanding.add(number)
         self._asked += [_Asked(number, waiter) for waiter in self._collecting]
         self._collecting = []
 

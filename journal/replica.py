@@ -75,6 +75,8 @@ logger = logging.getLogger(__name__)
 
 _PARTS_PER_SYNCHRONIZATION = 16
 _REST_SECONDS = 0.001
+_TIMER_US = 2000
+"""How much too early a timer may be, generously."""
 
 
 class Replica(Participant):
@@ -542,6 +544,7 @@ class Replica(Participant):
                 self._redirect_waiting()
             if self._ordered:
                 self._give_up_old()
+        self._clock_watch.on_timer()
         if not self._alone:
             self._forwarder.expire()
             self._reads.on_timer()
@@ -766,9 +769,14 @@ class Replica(Participant):
 
     def _answer(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
         """A caller's exception is the caller's: nothing here depends on it."""
-        if self._lead_us and verdict.commit_ts > self._environment.clock.wall_us():
-            self._answer_when_past(callbacks, verdict)
-            return
+        if self._lead_us and verdict.commit_ts:
+            late_us = self._late_us(verdict.commit_ts)
+            if late_us > 0:
+                self._loop.call_later(late_us / 1e6, self._answer_late, list(callbacks), verdict)
+                return
+        self._tell(callbacks, verdict)
+
+    def _tell(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
         for callback in callbacks:
             if callback is not None:
                 try:
@@ -776,11 +784,17 @@ class Replica(Participant):
                 except Exception as error:
                     self._loop.call_exception_handler({"message": "verdict callback failed", "exception": error})
 
-    def _answer_when_past(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
-        """Commit timestamps lead the clock: an acknowledgement before its timestamp has passed could be missed by a
-        reader who trusts closed time."""
-        late_us = verdict.commit_ts - self._environment.clock.wall_us()
-        self._loop.call_later(late_us / 1e6, self._answer, list(callbacks), verdict)
+    def _late_us(self, commit_ts: int) -> int:
+        """Commit timestamps lead the clock: an acknowledgement before its timestamp has passed could be missed by a reader who trusts
+        closed time. A node that does not trust its own clock waits for the whole lead, by a timer."""
+        return commit_ts - self._environment.clock.wall_us() if self._clock_watch.trusted else self._lead_us + _TIMER_US
+
+    def _answer_late(self, callbacks: list[Callback | None], verdict: Verdict) -> None:
+        """It has waited; perhaps a little too short, which a clock that is trusted tells."""
+        if self._clock_watch.trusted:
+            self._answer(callbacks, verdict)
+        else:
+            self._tell(callbacks, verdict)
 
     def _continue_large(self) -> None:
         """Publish one part of a large event, then let others have the loop."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from journal.clockwatch import ClockOffset
 from journal.configuration import Member
 
 
@@ -15,12 +16,14 @@ class MemberReport:
         connected: whether this node can send to it.
         entries_behind: entries of the leader's log that it is not known to have; None unless this node leads.
         heard_ms_ago: age of the newest heartbeat that it has acknowledged; None unless this node leads and has heard it.
+        clock_offset: how its clock differs from this node's; None while that is not known.
     """
 
     member: Member
     connected: bool
     entries_behind: int | None
     heard_ms_ago: float | None
+    clock_offset: ClockOffset | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class ReplicaReport:
         closed_us: no event at or below this timestamp will be published here any more.
         turned_away_by: peers which say that this node is not a member, and know more than it does.
         clock_error_us: how far this host's clock may be from true time; None while nobody knows.
+        clock_trusted: whether it is as good as that, as far as the others' clocks tell (`journal.clockwatch`).
     """
 
     name: str
@@ -54,3 +58,4 @@ class ReplicaReport:
     clock_error_us: int | None
     members: tuple[MemberReport, ...]
     turned_away_by: tuple[str, ...] = ()
+    clock_trusted: bool = False

@@ -41,7 +41,7 @@ from journal.messages import SideMessage, decode_message, encode_message
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 FRAME_BYTES_MAX = 64 << 20
 INBOX_MESSAGES_MAX = 10_000
 UNSENT_BYTES_MAX = 64 << 20

@@ -125,6 +125,18 @@ METRICS: tuple[MetricDefinition, ...] = (
         "Stored versions of keys in the view, as RocksDB estimates them.",
         _view_property("rocksdb.estimate-num-keys"),
     ),
+    MetricDefinition(
+        "boreal_reads_by_clock",
+        "gauge",
+        "1 while the clock serves strong reads (read path `clock`); 0: they ask the leader, or need not.",
+        lambda gateway: float(gateway.reads.path == "clock"),
+    ),
+    MetricDefinition(
+        "boreal_clock_trusted",
+        "gauge",
+        "1 while this host's clock is within its error bound as far as the other members' clocks tell.",
+        lambda gateway: float(gateway.reads.clock_trusted),
+    ),
     MetricDefinition("process_resident_memory_bytes", "gauge", "Resident memory.", lambda gateway: resident_bytes()),
     MetricDefinition(
         "process_cpu_seconds", "counter", "Processor time, user and system.", lambda gateway: processor_seconds()

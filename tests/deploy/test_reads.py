@@ -26,6 +26,7 @@ class FakeReplica:
     is_current: bool = False
     closed_us: int = 0
     clock_error_us: int | None = None
+    may_read_by_clock: bool = True
     asked: list[ReadCallback] = field(default_factory=list)
     closing: list[tuple[int, ReadCallback]] = field(default_factory=list)
 
@@ -91,6 +92,18 @@ def test_path(preference: str, leads: bool, fast: bool, error_us: int | None, pa
     assert reads(replica, preference, error_us, fast).path == path
     measured = FakeReplica(**(LEADER if leads else {}), clock_error_us=error_us)
     assert reads(measured, preference, None, fast).path == path
+
+
+@pytest.mark.parametrize("preference", ["auto", "clock"])
+def test_a_clock_that_others_contradict_does_not_serve(preference: str) -> None:
+    replica = FakeReplica(closed_us=2 * NOW_US, clock_error_us=50, may_read_by_clock=False)
+    for error_us in (None, 100):
+        subject = reads(replica, preference, error_us)
+        assert subject.path == "index"
+        assert subject.waits
+    Barrier(subject)
+    assert len(replica.asked) == 1
+    assert not replica.closing
 
 
 def test_who_has_everything_need_not_wait() -> None:

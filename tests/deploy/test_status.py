@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 
 from deploy.status import NodeStatus, cluster_status, print_status
+from journal.clockwatch import ClockOffset
 from journal.configuration import Member
 from journal.report import MemberReport, ReplicaReport
 
@@ -33,7 +34,7 @@ REPORT = ReplicaReport(
     clock_error_us=None,
     members=(
         MemberReport(Member("n1", "10.0.0.1", 7433), True, 0, None),
-        MemberReport(Member("n2", "10.0.0.2", 7433), True, 2, 12.5),
+        MemberReport(Member("n2", "10.0.0.2", 7433), True, 2, 12.5, ClockOffset(300, 40, None, None)),
         MemberReport(Member("n3", "10.0.0.3", 7433, True, True), False, 120, None),
         MemberReport(Member("n4", "10.0.0.4", 7433, False), True, 1, 3.5),
     ),
@@ -86,10 +87,18 @@ def test_json() -> None:
 
 def test_tables() -> None:
     lines = printed(status())
-    for line in ("ready yes", "region north", "term 7", "closed lag ms 40.0", "clock error us –", "read path local"):
+    for line in (
+        "ready yes",
+        "region north",
+        "term 7",
+        "closed lag ms 40.0",
+        "clock error us –",
+        "clock trusted no",
+        "read path local",
+    ):
         assert line in lines
-    assert "n2 follower 10.0.0.2:7433 yes 2 12.5" in lines
-    assert "n3 witness 10.0.0.3:7433 no 120 –" in lines
+    assert "n2 follower 10.0.0.2:7433 yes 2 12.5 +300 ± 40" in lines
+    assert "n3 witness 10.0.0.3:7433 no 120 – –" in lines
     assert not any(line.startswith("waiting for") for line in lines)
     assert "waiting for a majority of the members" in printed(status(has_majority=False))
 

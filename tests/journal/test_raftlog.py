@@ -310,3 +310,23 @@ def test_against_a_list_with_crashes(given: list[tuple[str, int]], loss: Loss) -
         assert contents(log) == model[first - 1 :] if model else not len(log)
         if model:
             assert log[-1] == model[-1]
+
+
+@pytest.mark.parametrize("restarts", [0, 1, 3])
+def test_the_first_records_after_a_restart_may_be_torn(restarts: int) -> None:
+    """Also so that a later sector of them survives and the first does not."""
+    for seed in range(60):
+        disk = SimulatedDisk()
+        log = opened(disk)
+        for index in range(1, 11):
+            log.add(b"a" * 60, index, 1)
+            log.synchronize()
+        for _ in range(restarts):
+            log = opened(disk)
+        for index in range(11, 31):
+            log.add(b"b" * 60, index, 1)
+        log.flush()
+        disk.crash(Random(seed), Loss.SOME)
+        again = opened(disk)
+        assert 10 <= again.last_index <= 30
+        assert [entry[0][:1] for entry in contents(again)] == [b"a"] * 10 + [b"b"] * (again.last_index - 10)

@@ -34,6 +34,7 @@ class Barriers:
     """Strong reads whose answers the test gives."""
 
     path = "index"
+    clock_trusted = False
 
     def __init__(self) -> None:
         self.waits = True
