@@ -522,8 +522,9 @@ class Participant(ABC):
             self._fail(NodeFatal(f"{name} says: {answer.reason}"))
             return
         # Of two majorities of successive configurations one member is in both: so it cannot have been added again unknown to them.
+        # But a node that joins may have caught up before it is added.
         voters = self._consensus.voters
-        if sum(each in voters for each in self._turned_away_by()) > len(voters) // 2:
+        if self._membership.is_member and sum(each in voters for each in self._turned_away_by()) > len(voters) // 2:
             self._fail(MemberRemoved(f"{self.name} was removed from the cluster while it was away"))
 
     def _turned_away_by(self) -> list[str]:

@@ -20,10 +20,13 @@ import msgspec
 from journal.adjudicator import Adjudicator
 from journal.consensus import Consensus
 from journal.event import Outcome, Verdict
+from journal.membership import Membership
+from journal.participant import Participant
 from journal.raftlog import RaftLog
 from journal.reads import ReadBarriers
 from journal.replica import Replica
 from journal.statemachine import StateMachine
+from journal.transactionids import IdMark
 from journal.transport import PeerTransport
 from storage.mvcc import VersionedStore
 from tests.simulation.run import SQL, Plan, run_seed
@@ -31,6 +34,10 @@ from tests.simulation.run import SQL, Plan, run_seed
 CRASHES = Plan(fault_pause_seconds=0.1, faults=("crash", "crash_all", "slow_disk"))
 OVERTAKING = Plan(fault_pause_seconds=0.1, pause_seconds=0.01, clients=3, faults=("cut", "crash", "slow_link"))
 BRIDGES = Plan(fault_pause_seconds=0.4, pause_seconds=0.01, nodes_count=3, faults=("bridge", "slow_link"))
+REPLACEMENTS = Plan(
+    fault_pause_seconds=0.15, pause_seconds=0.01, nodes_count=3, faults=("replace", "crash", "slow_disk", "cut")
+)
+CLOCKS = Plan(fault_pause_seconds=0.1, faults=("crash", "crash_all", "jump_clock", "isolate"))
 RETURNS = Plan(pause_seconds=0.01, nodes_count=5, fault_pause_seconds=0.8, faults=("return_of_the_leader",))
 
 Replacement = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -221,6 +228,14 @@ def _release_at_once(original: Callable[..., Any]) -> Callable[..., Any]:
     return turn
 
 
+def _believe_the_predecessor(original: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, without=(): None if without else original(self)
+
+
+def _remember_leavers(original: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, name, identity: self._identities.refusal(name, identity)
+
+
 # ---- the replica ----------------------------------------------------------------------------------------------------
 
 
@@ -336,6 +351,25 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "given_up_commits": Mutant(
         "what was said to have aborted can still commit", Adjudicator, "_conflict", _given_up_commits, 400, BRIDGES
+    ),
+    "believe_the_predecessor": Mutant(
+        "who is added again has what its predecessor had",
+        Membership,
+        "_use",
+        _believe_the_predecessor,
+        400,
+        REPLACEMENTS,
+    ),
+    "remember_leavers": Mutant(
+        "the directory of a member that leaves is remembered for who is added next",
+        Participant,
+        "_identity_refusal",
+        _remember_leavers,
+        400,
+        REPLACEMENTS,
+    ),
+    "ids_without_mark": Mutant(
+        "ids of transactions begin at the clock after a restart", IdMark, "write", _nothing, 400, CLOCKS
     ),
     "publish_after_answer": Mutant("views learn after clients", StateMachine, "_publish", _publish_later),
 }
