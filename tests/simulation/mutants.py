@@ -369,7 +369,7 @@ MUTANTS: dict[str, Mutant] = {
         REPLACEMENTS,
     ),
     "ids_without_mark": Mutant(
-        "ids of transactions begin at the clock after a restart", IdMark, "write", _nothing, 400, CLOCKS
+        "ids of transactions begin at the clock after a restart", IdMark, "write", _nothing, 40, CLOCKS
     ),
     "publish_after_answer": Mutant("views learn after clients", StateMachine, "_publish", _publish_later),
 }
