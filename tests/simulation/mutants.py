@@ -33,7 +33,7 @@ from tests.simulation.run import SQL, Plan, run_seed
 
 CRASHES = Plan(fault_pause_seconds=0.1, faults=("crash", "crash_all", "slow_disk"))
 OVERTAKING = Plan(fault_pause_seconds=0.1, pause_seconds=0.01, clients=3, faults=("cut", "crash", "slow_link"))
-BRIDGES = Plan(fault_pause_seconds=0.4, pause_seconds=0.01, nodes_count=3, faults=("bridge", "slow_link"))
+PAUSES = Plan(fault_pause_seconds=0.2, pause_seconds=0.01, nodes_count=3, faults=("pause", "slow_link"))
 REPLACEMENTS = Plan(
     fault_pause_seconds=0.15, pause_seconds=0.01, nodes_count=3, faults=("replace", "crash", "slow_disk", "cut")
 )
@@ -350,7 +350,7 @@ MUTANTS: dict[str, Mutant] = {
         100,
     ),
     "given_up_commits": Mutant(
-        "what was said to have aborted can still commit", Adjudicator, "_conflict", _given_up_commits, 400, BRIDGES
+        "what was said to have aborted can still commit", Adjudicator, "_conflict", _given_up_commits, 40, PAUSES
     ),
     "believe_the_predecessor": Mutant(
         "who is added again has what its predecessor had",

@@ -62,6 +62,8 @@ class RaftObserver:
         self._trace = trace
         self.leaders: dict[int, str] = {}
         self.committed: dict[int, tuple[int, int]] = {}
+        self._committed_in: dict[int, int] = {}
+        """Raft index → the term of whoever took it for committed first."""
         self._committed_end = 0
         self._entries: dict[tuple[int, int], tuple[int, int]] = {}
         self.events: dict[tuple[int, int], int] = {}
@@ -243,8 +245,8 @@ class RaftObserver:
     def _check_completeness(self, name: str, term: int, log: Any) -> None:
         for index in range(max(1, log.first_index), self._committed_end + 1):
             known = self.committed.get(index)
-            if known is None or known[0] >= term:
-                continue
+            if known is None or self._committed_in[index] >= term:
+                continue  # a late vote may make a leader of a term that others have left behind
             if index > log.last_index or log._term_at(index) != known[0]:
                 self._violation(f"leader completeness: {name} leads term {term} without entry {index} of {known[0]}")
                 return
@@ -255,6 +257,7 @@ class RaftObserver:
             if _stands_for_others(log, index, command):
                 continue
             entry = (term, crc32(command))
+            self._committed_in.setdefault(index, seen.term)
             if self.committed.setdefault(index, entry) != entry:
                 self._violation(f"{name} took entry {index} of term {term} for committed, others one of another term")
         if seen.leading:
