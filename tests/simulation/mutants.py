@@ -40,6 +40,8 @@ REPLACEMENTS = Plan(
 CLOCKS = Plan(fault_pause_seconds=0.1, faults=("crash", "crash_all", "jump_clock", "isolate"))
 RETURNS = Plan(pause_seconds=0.01, nodes_count=5, fault_pause_seconds=0.8, faults=("return_of_the_leader",))
 
+AMBUSHES = Plan(pause_seconds=0.005, nodes_count=5, fault_pause_seconds=0.5, faults=("return_of_the_leader", "ambush"))
+
 Replacement = Callable[[Callable[..., Any]], Callable[..., Any]]
 """original method → defective one"""
 
@@ -341,6 +343,14 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "answer_when_ordered": Mutant("COMMIT is answered when ordered", Replica, "_on_ordered", _answer_when_ordered),
     "apply_twice": Mutant("an entry is applied twice", StateMachine, "apply", _apply_twice),
+    "no_stickiness": Mutant(
+        "voters elect another while they hear a leader that may hold a lease",
+        Consensus,
+        "_sticks",
+        _false,
+        100,
+        AMBUSHES,
+    ),
     "lead_is_lease": Mutant("whoever believes to lead reads strongly", ReadBarriers, "_can_answer", _lead_is_lease),
     "lease_without_own_entry": Mutant(
         "a new leader reads before it knows what is committed",
