@@ -91,7 +91,8 @@ def test_a_large_transaction_from_a_follower() -> None:
         await cluster.agree(last.position)
         assert all(len(replica._machine.staging) == 0 for replica in cluster.replicas.values())
 
-    three(work, waiting_bytes_max=1 << 20, entry_bytes_max=64 << 10)
+    # All three share this loop, which encodes, judges and applies for as long as a leader may be silent elsewhere.
+    three(work, waiting_bytes_max=1 << 20, entry_bytes_max=64 << 10, election_seconds_min=2.0, election_seconds_max=2.5)
 
 
 @pytest.mark.parametrize("loss", [Loss.NOTHING, Loss.EVERYTHING])
