@@ -296,6 +296,7 @@ class Gateway:
 
     def propose(self, transaction: Transaction, provenance: Provenance, callback: Callable[[Verdict], None]) -> None:
         """Submit a transaction; the callback gets the verdict when this node's view has applied the event."""
+        transaction.proposed = True
         if transaction.bytes <= LARGE_TRANSACTION_BYTES:
             self.journal.propose(transaction.proposal(provenance), callback)
         else:

@@ -27,12 +27,14 @@ class SessionInformation:
         self._session = session
 
     def transaction_status(self, txid: int) -> Generator[float, None, str]:
-        """What became of a transaction. One that is open on this node is in progress; any other is decided by the question."""
+        """What became of a transaction. One that is open on this node is in progress; any other is decided by the question,
+        also one whose COMMIT waits here."""
         gateway = self._session.gateway
         if txid <= 0:
             return "unknown"  # nobody's
         for session in gateway.sessions:
-            if session.transaction is not None and session.transaction.assigned_id == txid:
+            transaction = session.transaction
+            if transaction is not None and transaction.assigned_id == txid and not transaction.proposed:
                 return "in progress"
         answers: list[str] = []
         gateway.journal.resolve(txid, answers.append)

@@ -70,12 +70,13 @@ class Transaction:
         catalog_changes: OIDs whose definition this transaction changes.
         contention: the node's hot keys while an updating statement runs and there are any, else None; `held`: those whose
             turn this transaction has; bytes_before: `bytes` when the statement began.
+        proposed: its fate is the journal's.
     """
 
     __slots__ = (
         "_get_stored", "_next_id", "_ordered", "_txid", "_undo", "bytes", "bytes_max", "bytes_before", "catalog_changes",
-        "contention", "dependencies", "held", "locks", "movable", "next_row_id", "ranges", "read_only", "reads",
-        "savepoints", "serializable", "snapshot", "store", "writes",
+        "contention", "dependencies", "held", "locks", "movable", "next_row_id", "proposed", "ranges", "read_only",
+        "reads", "savepoints", "serializable", "snapshot", "store", "writes",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +114,7 @@ class Transaction:
         self.contention: Contention | None = None
         self.held: list[HotKey] | None = None
         self.bytes_before = 0
+        self.proposed = False
 
     @property
     def txid(self) -> int:
