@@ -192,9 +192,11 @@ class Cluster:
             await replica.stop()
 
 
-def three(work: Callable[[Cluster], Awaitable[None]], **options: Any) -> None:
+def three(work: Callable[[Cluster], Awaitable[None]], *, witness: int | None = None, **options: Any) -> None:
     async def main() -> None:
         cluster = Cluster(**options)
+        if witness is not None:
+            cluster.witnesses.add(witness)
         for number in range(3):
             await cluster.start(number)
         await work(cluster)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from random import Random
 from typing import Any
 
 import pytest
 
-from journal.catchup import Mark, read_mark
+from journal import catchup
+from journal.catchup import CatchUp, Mark, StillVoter, read_mark
 from journal.configuration import (
     Change,
     Configuration,
@@ -29,9 +30,10 @@ from journal.errors import CorruptData, MemberRemoved, NodeFatal
 from journal.event import GENESIS_HASH, Event, Outcome, Proposal, Verdict
 from journal.eventlog import EventLog
 from journal.raftlog import RaftLog
-from journal.remotefeed import FeedClient, FeedRefused, follow_remote
+from journal.remotefeed import FeedClient, FeedCut, FeedHeader, FeedRefused, follow_remote
 from journal.replica import Replica
 from journal.simulated import Loss, SimulatedDisk
+from journal.transport import Peer
 from tests.journal.cluster import PREFIX, Cluster, put, run, simulated, three
 
 BIG = b"x" * 60_000
@@ -514,3 +516,47 @@ def test_a_log_that_begins_anew_is_the_old_or_the_new_one(loss: Loss) -> None:
                 assert again.entry(1000)[2] == 6
             again.synchronize()
             again.close()
+
+
+class StaleFeed:
+    """Every peer's feed ends at once, where the member has a vote until `heard` feeds were asked for."""
+
+    def __init__(self, heard: int) -> None:
+        self.heard = heard
+        self.asked: list[str] = []
+        self.position = self.open_part = self.raft_index = 0
+
+    @property
+    def events(self) -> Any:
+        return self
+
+    def sources(self) -> list[Peer]:
+        return [Peer("a", "", 1), Peer("b", "", 2)]
+
+    def take_records(self, events: list[Event]) -> None:
+        raise AssertionError(events)
+
+    async def open(self, peer: Peer, *_: object, **options: object) -> AsyncIterator[object]:
+        self.asked.append(peer.name)
+        yield FeedHeader("", configuration_of([]))
+        yield FeedCut(1, 1, 0, configuration_of([]))
+
+    async def continue_after(self, cut: object) -> None:
+        if len(self.asked) < self.heard:
+            raise StillVoter("it has a vote")
+
+
+@pytest.mark.parametrize("heard", [1, 2, 6, 7])
+def test_a_member_that_joins_asks_others_before_it_believes_that_it_has_a_vote(
+    heard: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catchup, "RETRY_SECONDS", 0.0)
+    feed = StaleFeed(heard)
+    catching = CatchUp(feed, feed, lambda: True)  # type: ignore[arg-type]
+    if heard <= 6:
+        asyncio.run(catching.run())
+        assert feed.asked == ["a", "b", "a", "b", "a", "b"][:heard]
+    else:
+        with pytest.raises(NodeFatal, match="it has a vote"):
+            asyncio.run(catching.run())
+        assert len(feed.asked) == 6

@@ -14,7 +14,7 @@ import pytest
 from journal.event import Outcome, Proposal, Verdict
 from journal.replica import Replica
 from journal.simulated import Loss
-from tests.journal.cluster import PREFIX, Cluster, put, run, three
+from tests.journal.cluster import PREFIX, Cluster, put, three
 
 DEFAULT_TIMING = {"heartbeat_seconds": 0.1, "election_seconds_min": 0.6, "election_seconds_max": 1.2}
 
@@ -251,11 +251,7 @@ def test_a_peer_that_does_not_read_costs_bounded_memory_and_no_time() -> None:
 
 
 def test_a_witness_hands_over_as_soon_as_it_can() -> None:
-    async def work() -> None:
-        cluster = Cluster()
-        cluster.witnesses.add(2)
-        for number in range(3):
-            await cluster.start(number)
+    async def work(cluster: Cluster) -> None:
         await cluster.followers()
         await cluster.commit(1)
         leader = await cluster.leader()
@@ -266,6 +262,5 @@ def test_a_witness_hands_over_as_soon_as_it_can() -> None:
                 break
             await asyncio.sleep(0.02)
         assert (await cluster.leader()).name != "node-2"
-        await cluster.stop()
 
-    run(work())
+    three(work, witness=2)

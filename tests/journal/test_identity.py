@@ -16,7 +16,7 @@ from journal.errors import CorruptData, MemberRemoved, NodeFatal
 from journal.identity import Identities
 from journal.simulated import Loss, SimulatedDisk
 from journal.transport import TurnedAway
-from tests.journal.cluster import Cluster, three
+from tests.journal.cluster import Cluster, run, three
 from tests.journal.test_catchup import change, member_of
 
 
@@ -152,3 +152,39 @@ def test_who_is_added_again_at_once_is_known_to_have_nothing() -> None:
         assert "has not caught up" in refused.reason
 
     three(work)
+
+
+def test_the_directory_of_one_that_leaves_is_not_remembered_for_who_is_added_next() -> None:
+    async def work(cluster: Cluster) -> None:
+        leader = await cluster.leader()
+        known = leader._identities._known.others.copy()
+        assert leader._identity_refusal("node-9", 5) == ""
+        assert leader._identities._known.others == known
+        assert leader._identity_refusal("node-9", 6) == ""
+        follower = (await cluster.followers())[0]
+        assert "another data directory" in leader._identity_refusal(follower.name, 5)
+
+    three(work)
+
+
+def test_a_member_that_has_caught_up_and_waits_to_be_added_does_not_take_itself_for_removed() -> None:
+    async def work() -> None:
+        cluster = Cluster(3, 4)
+        for number in range(3):
+            await cluster.start(number)
+        last = await cluster.commit(1)
+        waiting = await cluster.start(3, joining=True)
+        await asyncio.wait_for(waiting.applied(last.position), 10)
+        while waiting._consensus.abstains:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        newer = TurnedAway(waiting._applied + 10, "node-3 is not a member of the cluster")
+        for number in range(3):
+            waiting._on_turned_away(f"node-{number}", newer)
+        await asyncio.sleep(0.05)
+        assert not waiting.failed.done()
+        assert (await change(await cluster.leader(), Change.ADD, member_of(cluster, 3))).committed
+        last = await cluster.commit(2)
+        await asyncio.wait_for(waiting.applied(last.position), 10)
+        await cluster.stop()
+
+    run(work())

@@ -86,12 +86,7 @@ def entries_sent(replica: Replica) -> Counter[str]:
 
 
 def test_a_witness_gets_blocks_together_and_is_there_when_it_is_needed() -> None:
-    async def work() -> None:
-        cluster = Cluster()
-        cluster.witnesses.add(2)
-        for number in range(3):
-            await cluster.start(number)
-        await cluster.followers()
+    async def work(cluster: Cluster) -> None:
         await cluster.commit(1)
         leader = await cluster.leader()
         other = next(each for each in await cluster.followers() if each.name != "node-2")
@@ -110,6 +105,5 @@ def test_a_witness_gets_blocks_together_and_is_there_when_it_is_needed() -> None
         assert counts["node-2"] >= 49
         cluster.heal()
         await cluster.agree(last)
-        await cluster.stop()
 
-    run(work())
+    three(work, witness=2)
