@@ -12,7 +12,7 @@ import msgspec
 
 from journal.errors import CorruptData
 from journal.event import FORMAT_VERSION, EntryKind
-from journal.transport import Peer
+from journal.transport import FOUNDER, Added, Peer
 
 MEMBERS_MAX = 32
 
@@ -25,6 +25,8 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
         host, port: where it listens for peers.
         voter: whether it votes; otherwise it is a learner.
         witness: whether it has no role but the journal's.
+        added: the leader's term and its last Raft entry when it was asked to add this member; (0, 0) for a founder. No two
+            additions have the same, and of those that were committed the later one has the greater.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     port: int
     voter: bool = True
     witness: bool = False
+    added: Added = FOUNDER
 
     @property
     def peer(self) -> Peer:
@@ -106,15 +109,17 @@ def decode_configuration(entry: bytes) -> Configuration:
         raise CorruptData(f"membership entry of {len(entry)} bytes does not decode: {error}") from error
 
 
-def changed(configuration: Configuration, change: Change, member: Member, leader: str) -> Configuration | str:
-    """The configuration after a change, or why there is none."""
+def changed(
+    configuration: Configuration, change: Change, member: Member, leader: str, added: Added
+) -> Configuration | str:
+    """The configuration after a change, or why there is none. `added`: for who is added now (`Member.added`)."""
     known = configuration.member(member.name)
     if change is Change.ADD:
         if known is not None:
             return f"{member.name} is a member already"
         if len(configuration.members) >= MEMBERS_MAX:
             return f"there are {MEMBERS_MAX} members already"
-        return configuration.with_member(msgspec.structs.replace(member, voter=False))
+        return configuration.with_member(msgspec.structs.replace(member, voter=False, added=added))
     if known is None:
         return f"{member.name} is not a member"
     if change is Change.PROMOTE:

@@ -6,7 +6,10 @@ it; every hello says it; and each member remembers, durably and before it listen
 Who comes under that name with another one is turned away, its votes and acknowledgements are never counted, and it is told why.
 
 A name is forgotten when the configuration without it has been applied: whoever is added again may have another directory.
-A member that has been away knows less: what it says holds as of its last applied entry (`TurnedAway.index`), and whoever has
+Members that are away then do not hear of it. They would turn away those that are their only way to hear of it, should these lead; so a
+hello also says *as which addition* it speaks, by the configuration in the sender's log. A later one than was remembered is believed:
+who has that entry has everything before it, the removal of the former and whatever had been committed with its acknowledgements
+among it (DESIGN.md). A member that has been away knows less: what it says holds as of its last applied entry (`TurnedAway.index`), and whoever has
 applied more does not believe it.
 """
 
@@ -20,6 +23,7 @@ import msgspec
 
 from journal.environment import Disk
 from journal.errors import CorruptData, NodeFatal
+from journal.transport import FOUNDER, Added
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +34,8 @@ _CHECKSUM_BYTES = 4
 class _Known(msgspec.Struct, array_like=True):
     own: int
     others: dict[str, int]
+    added: dict[str, Added] = msgspec.field(default_factory=dict)
+    """As which additions the others speak, but for founders."""
 
 
 class Identities:
@@ -58,22 +64,26 @@ class Identities:
         """This directory's."""
         return self._known.own
 
-    def refusal(self, name: str, identity: int) -> str:
-        """Why a member is not who it was, or ""; remembers a name that is seen for the first time.
+    def refusal(self, name: str, identity: int, added: Added) -> str:
+        """Why a member is not who it was, or ""; remembers a name that is seen for the first time, or as another member.
 
         Raises:
             OSError: it cannot be remembered, so that it must not be listened to."""
-        others = self._known.others
-        known = others.get(name)
-        if known is None:
-            others[name] = identity
+        before = self._known
+        is_later = added > before.added.get(name, FOUNDER)
+        if before.others.get(name) == identity and not is_later:
+            return ""
+        if name not in before.others or is_later:
+            self._known = _Known(
+                before.own,
+                {**before.others, name: identity},
+                {**before.added, name: added} if is_later else before.added,
+            )
             try:
                 self._save()
             except OSError:
-                del others[name]
+                self._known = before
                 raise
-            return ""
-        if known == identity:
             return ""
         return (
             f"{name} has another data directory than before: what it voted for and acknowledged is forgotten. On the leader: "
@@ -82,10 +92,11 @@ class Identities:
 
     def forget_others(self, but: Container[str] = ()) -> None:
         """These names may come with new directories. Raises NodeFatal."""
-        others = {name: identity for name, identity in self._known.others.items() if name in but}
-        if len(others) == len(self._known.others):
+        known = self._known
+        others = {name: identity for name, identity in known.others.items() if name in but}
+        if len(others) == len(known.others):
             return
-        self._known.others = others
+        self._known = _Known(known.own, others, {name: added for name, added in known.added.items() if name in but})
         try:
             self._save()
         except OSError as error:

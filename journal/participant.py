@@ -56,7 +56,7 @@ from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
 from journal.snapshot import Snapshot
 from journal.statemachine import Frontier, StateMachine
 from journal.transfer import Transfer, TransferCallback
-from journal.transport import Peer, PeerTransport, TurnedAway
+from journal.transport import FOUNDER, Added, Peer, PeerTransport, TurnedAway
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +170,7 @@ class Participant(ABC):
         self._identities = Identities(self._environment.disk, settings.directory, self._environment.clock.wall_us())
         self._transport.identity = self._identities.own
         self._transport.identity_refusal = self._identity_refusal
+        self._transport.added = self._added
         self._transport.applied = lambda: self._applied
         self._transport.on_turned_away = self._on_turned_away
         self._closed = ClosedTime(self._loop, lambda: self._applied)
@@ -472,7 +473,8 @@ class Participant(ABC):
         reason = self.change_refusal
         if not reason and change is Change.PROMOTE and not self._consensus.is_near(member.name):
             reason = f"{member.name} has not caught up"
-        wanted = changed(self._membership.configuration, change, member, self._settings.name)
+        added = (self._consensus.raftCurrentTerm, self._log.last_index)
+        wanted = changed(self._membership.configuration, change, member, self._settings.name, added)
         if reason or isinstance(wanted, str):
             self._loop.call_soon(callback, Verdict(Outcome.NOT_LEADER, reason=reason or str(wanted)))
             return
@@ -492,10 +494,14 @@ class Participant(ABC):
         if change is not None:
             change[1](verdict)
 
-    def _identity_refusal(self, name: str, identity: int) -> str:
+    def _added(self) -> Added:
+        own = self._membership.configuration.member(self.name)
+        return FOUNDER if own is None else own.added
+
+    def _identity_refusal(self, name: str, identity: int, added: Added) -> str:
         if self._membership.configuration.member(name) is None:
             return ""  # It is leaving, and gets the log until it knows; its directory is not that of whoever is added next.
-        return self._identities.refusal(name, identity)
+        return self._identities.refusal(name, identity, added)
 
     def _membership_applied(self, index: int) -> None:
         """A configuration is committed."""

@@ -80,14 +80,26 @@ class Peer:
     """Whether it has no role but the journal's (`journal.configuration.Member`)."""
 
 
+Added = tuple[int, int]
+"""When a member was added: `journal.configuration.Member.added`."""
+FOUNDER: Added = (0, 0)
+
+
 class Hello(msgspec.Struct, array_like=True):
-    """The first frame of every connection. `purpose` is "raft" or "feed"; `identity` is the directory's (`journal.identity`)."""
+    """The first frame of every connection.
+
+    Attributes:
+        purpose: "raft" or "feed".
+        identity: of the sender's directory; 0 on feeds, which may be asked for by anybody who belongs.
+        added: as which member it speaks: when it was added, according to its log (`journal.identity`).
+    """
 
     version: int
     cluster: str
     name: str
     purpose: str = "raft"
     identity: int = 0
+    added: Added = FOUNDER
 
 
 class TurnedAway(msgspec.Struct, array_like=True):
@@ -170,11 +182,12 @@ async def dial(
     purpose: str,
     tls: ssl.SSLContext | None,
     identity: int = 0,
+    added: Added = FOUNDER,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to a peer and say hello. Raises OSError (TimeoutError is one)."""
     async with asyncio.timeout(_CONNECT_SECONDS_MAX):
         reader, writer = await environment.network.connect(peer.host, peer.port, tls)
-    write_frame(writer, _encode(Hello(PROTOCOL_VERSION, cluster, name, purpose, identity)))
+    write_frame(writer, _encode(Hello(PROTOCOL_VERSION, cluster, name, purpose, identity, added)))
     return reader, writer
 
 
@@ -193,7 +206,8 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         on_side_message: called with (peer, message) for what is not Raft's.
         on_feed: serves connections that ask for a feed.
         identity: of this node's directory.
-        identity_refusal: (name, identity) → why that directory does not speak for that member, or "".
+        added: when this node was added, as far as its log says.
+        identity_refusal: (name, identity, added) → why that directory does not speak for that member, or "".
         applied: the last Raft entry applied here.
         on_turned_away: called with (peer, answer) when this node is not welcome there.
     """
@@ -238,7 +252,8 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self.on_side_message: Callable[[str, SideMessage], None] = lambda name, message: None
         self.on_feed: FeedHandler | None = None
         self.identity = 0
-        self.identity_refusal: Callable[[str, int], str] = lambda name, identity: ""
+        self.added: Callable[[], Added] = lambda: FOUNDER
+        self.identity_refusal: Callable[[str, int, Added], str] = lambda name, identity, added: ""
         self.applied: Callable[[], int] = int
         self.on_turned_away: Callable[[str, TurnedAway], None] = lambda name, answer: None
         self._last_refusal = ""
@@ -409,7 +424,14 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         while True:
             try:
                 reader, writer = await dial(
-                    self._environment, self._cluster, self._own.name, peer, "raft", self._client_tls, self.identity
+                    self._environment,
+                    self._cluster,
+                    self._own.name,
+                    peer,
+                    "raft",
+                    self._client_tls,
+                    self.identity,
+                    self.added(),
                 )
             except OSError:
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -521,6 +543,6 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         """Why a peer that is what it says is not listened to, nevertheless."""
         if hello.name not in self._peers:
             return TurnedAway(self.applied(), f"{hello.name} is not a member of the cluster")
-        if hello.identity and (reason := self.identity_refusal(hello.name, hello.identity)):
+        if hello.identity and (reason := self.identity_refusal(hello.name, hello.identity, hello.added)):
             return TurnedAway(self.applied(), reason, True)
         return None

@@ -231,6 +231,7 @@ def test_a_new_member_joins_is_promoted_and_the_old_one_removed(compacted: bool)
             await cluster.start(number)
         await cluster.followers()
         await fill(cluster, 1, 40)
+        await cluster.agree(40)
         if compacted:
             await compact(cluster)
         leader = await cluster.leader()
@@ -368,15 +369,22 @@ def test_configurations_as_data() -> None:
     configuration = configuration_of([two, one])
     assert (configuration.voters, configuration.learners) == (["a"], ["b"])
     assert decode_configuration(encode_configuration(configuration)) == configuration
-    promoted = changed(configuration, Change.PROMOTE, two, "a")
+    promoted = changed(configuration, Change.PROMOTE, two, "a", (3, 4))
     assert isinstance(promoted, Configuration)
     assert promoted.voters == ["a", "b"]
     assert promoted.member("b") == Member("b", "h", 2, True, True)
-    assert changed(configuration, Change.ADD, one, "a") == "a is a member already"
-    assert changed(configuration, Change.PROMOTE, one, "a") == "a votes already"
-    assert changed(configuration, Change.REMOVE, Member("z", "h", 3), "a") == "z is not a member"
+    assert changed(configuration, Change.ADD, one, "a", (3, 4)) == "a is a member already"
+    assert changed(configuration, Change.PROMOTE, one, "a", (3, 4)) == "a votes already"
+    assert changed(configuration, Change.REMOVE, Member("z", "h", 3), "a", (3, 4)) == "z is not a member"
+    added = changed(promoted, Change.ADD, Member("c", "h", 3), "a", (3, 4))
+    assert isinstance(added, Configuration)
+    assert added.member("c") == Member("c", "h", 3, False, False, (3, 4))
+    assert decode_configuration(encode_configuration(added)) == added
+    assert decode_configuration(b"\x13\x01\x91\x91\x95\xa1a\xa1h\x01\xc3\xc2") == configuration_of(
+        [one]
+    )  # written before there was `added`
     full = configuration_of(Member(f"n{n}", "h", n) for n in range(32))
-    assert "already" in str(changed(full, Change.ADD, two, "a"))
+    assert "already" in str(changed(full, Change.ADD, two, "a", (3, 4)))
     for damaged in (b"\x13\x09\x91\x90", b"\x13\x01\xff"):
         with pytest.raises(CorruptData):
             decode_configuration(damaged)

@@ -7,15 +7,17 @@ file on a simulated disk; replicas over loopback, one of which is down while thi
 from __future__ import annotations
 
 import asyncio
+import zlib
 from random import Random
 
+import msgspec
 import pytest
 
 from journal.configuration import Change
 from journal.errors import CorruptData, MemberRemoved, NodeFatal
 from journal.identity import Identities
 from journal.simulated import Loss, SimulatedDisk
-from journal.transport import TurnedAway
+from journal.transport import FOUNDER, TurnedAway
 from tests.journal.cluster import Cluster, run, three
 from tests.journal.test_catchup import change, member_of
 
@@ -24,18 +26,49 @@ def test_identities_are_remembered_until_they_are_forgotten() -> None:
     disk = SimulatedDisk()
     disk.make_directory("/j")
     first = Identities(disk, "/j", 10)
-    assert first.refusal("a", 1) == first.refusal("b", 2) == ""
+    assert first.refusal("a", 1, FOUNDER) == first.refusal("b", 2, FOUNDER) == ""
     disk.crash(Random(1), Loss.EVERYTHING)
     again = Identities(disk, "/j", 99)
     assert again.own == 10
-    assert again.refusal("a", 1) == ""
+    assert again.refusal("a", 1, FOUNDER) == ""
     for word in ("another data directory", "boreal member remove a", "joining = true"):
-        assert word in again.refusal("a", 3)
+        assert word in again.refusal("a", 3, FOUNDER)
     again.forget_others(but=["b"])
     disk.crash(Random(1), Loss.EVERYTHING)
     third = Identities(disk, "/j", 99)
-    assert third.refusal("a", 3) == ""
-    assert third.refusal("b", 3) != ""
+    assert third.refusal("a", 3, FOUNDER) == ""
+    assert third.refusal("b", 3, FOUNDER) != ""
+
+
+def test_who_was_added_later_is_believed_and_the_former_no_more() -> None:
+    disk = SimulatedDisk()
+    disk.make_directory("/j")
+    known = Identities(disk, "/j", 10)
+    assert known.refusal("a", 1, FOUNDER) == ""
+    assert known.refusal("a", 2, FOUNDER) != ""
+    assert known.refusal("a", 2, (1, 7)) == ""
+    assert known.refusal("a", 2, FOUNDER) == ""  # it connected before it knew
+    disk.crash(Random(1), Loss.EVERYTHING)
+    known = Identities(disk, "/j", 10)
+    assert known.refusal("a", 1, FOUNDER) != ""
+    assert known.refusal("a", 3, (1, 7)) != ""
+    assert known.refusal("a", 3, (2, 5)) == ""
+    assert known.refusal("a", 2, (1, 7)) != ""
+    known.forget_others()
+    assert known.refusal("a", 2, (1, 7)) == ""
+
+
+def test_a_file_of_before_additions_were_remembered_is_read() -> None:
+    disk = SimulatedDisk()
+    disk.make_directory("/j")
+    data = msgspec.msgpack.encode([10, {"a": 1}])
+    file = disk.open("/j/identity", create=True)
+    file.write(zlib.crc32(data).to_bytes(4, "little") + data, 0)
+    file.close()
+    known = Identities(disk, "/j", 99)
+    assert known.own == 10
+    assert known.refusal("a", 2, FOUNDER) != ""
+    assert known.refusal("a", 2, (1, 7)) == ""
 
 
 def test_a_damaged_file_is_found() -> None:
@@ -74,6 +107,45 @@ def test_a_member_that_was_removed_while_it_was_away() -> None:
         await cluster.agree(3)
 
     three(work)
+
+
+async def hand_over(cluster: Cluster, number: int) -> None:
+    while (leader := await cluster.leader()).name != f"node-{number}":
+        leader.transfer_leadership(f"node-{number}")
+        await asyncio.sleep(0.05)
+
+
+def test_who_was_away_while_the_leader_was_replaced_hears_the_new_one() -> None:
+    """It remembers the directory of the leader's predecessor, and hears of the replacement from nobody but that leader."""
+
+    async def work() -> None:
+        cluster = Cluster(5)
+        for number in range(5):
+            await cluster.start(number)
+        for number in range(5):  # who leads has met everybody
+            await hand_over(cluster, number)
+            await cluster.agree((await cluster.commit(number)).position)
+        away = 0
+        assert "node-1" in cluster.replicas[away]._identities._known.others
+        await cluster.crash(away, Loss.NOTHING)
+        await cluster.crash(1, Loss.NOTHING)
+        cluster.disks[1] = SimulatedDisk()
+        leader = await cluster.leader()
+        assert (await change(leader, Change.REMOVE, member_of(cluster, 1))).committed
+        assert (await change(leader, Change.ADD, member_of(cluster, 1))).committed
+        replaced = await cluster.start(1, joining=True)
+        last = await cluster.commit(10)
+        await asyncio.wait_for(replaced.applied(last.position), 10)
+        while not (await change(leader, Change.PROMOTE, member_of(cluster, 1))).committed:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await hand_over(cluster, 1)
+        last = await cluster.commit(11)
+        back = await cluster.start(away)
+        await asyncio.wait_for(back.applied(last.position), 10)
+        assert (await cluster.leader()).name == "node-1"
+        await cluster.stop()
+
+    run(work())
 
 
 def test_old_news_turn_nobody_out() -> None:
@@ -158,11 +230,11 @@ def test_the_directory_of_one_that_leaves_is_not_remembered_for_who_is_added_nex
     async def work(cluster: Cluster) -> None:
         leader = await cluster.leader()
         known = leader._identities._known.others.copy()
-        assert leader._identity_refusal("node-9", 5) == ""
+        assert leader._identity_refusal("node-9", 5, FOUNDER) == ""
         assert leader._identities._known.others == known
-        assert leader._identity_refusal("node-9", 6) == ""
+        assert leader._identity_refusal("node-9", 6, FOUNDER) == ""
         follower = (await cluster.followers())[0]
-        assert "another data directory" in leader._identity_refusal(follower.name, 5)
+        assert "another data directory" in leader._identity_refusal(follower.name, 5, FOUNDER)
 
     three(work)
 

@@ -158,14 +158,14 @@ def test_strangers_are_refused(hello: object) -> None:
 def test_who_is_turned_away_hears_why(is_member: bool) -> None:
     async def work(left: End, right: End) -> None:
         right.transport.applied = lambda: 7
-        right.transport.identity_refusal = lambda name, identity: f"{name} is not {identity}"
+        right.transport.identity_refusal = lambda name, identity, added: f"{name} is not {identity}, {added}"
         port = right.transport._own.port
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        hello = Hello(PROTOCOL_VERSION, "test", "node-0" if is_member else "stranger", identity=5)
+        hello = Hello(PROTOCOL_VERSION, "test", "node-0" if is_member else "stranger", identity=5, added=(3, 4))
         for frame in (_encode(hello), b"\0" + _encode((0.0, 3, HEARTBEAT))):
             writer.write(len(frame).to_bytes(4, "big") + frame)
         answer = msgspec.msgpack.decode((await reader.read())[4:], type=TurnedAway)
-        reason = "node-0 is not 5" if is_member else "stranger is not a member of the cluster"
+        reason = "node-0 is not 5, (3, 4)" if is_member else "stranger is not a member of the cluster"
         assert answer == TurnedAway(7, reason, is_member)
         assert await right.deliver(0.1) == []
         writer.close()

@@ -235,7 +235,7 @@ def _believe_the_predecessor(original: Callable[..., Any]) -> Callable[..., Any]
 
 
 def _remember_leavers(original: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self, name, identity: self._identities.refusal(name, identity)
+    return lambda self, name, identity, added: self._identities.refusal(name, identity, added)
 
 
 # ---- the replica ----------------------------------------------------------------------------------------------------
