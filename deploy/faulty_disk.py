@@ -69,14 +69,13 @@ class FaultySynchronizer:
         self._quick = synchronizer_for(loop, file)
         self._slow: Synchronizer | None = None
 
-    def start(self, file: DiskFile, done: Done) -> None:
+    def start(self, file: DiskFile, done: Done) -> bool:
         """See `Synchronizer`."""
         if not self._faults.settings.disk_delay_ms:
-            self._quick.start(file, done)
-            return
+            return self._quick.start(file, done)
         if self._slow is None:
             self._slow = ThreadSynchronizer(self._loop)
-        self._slow.start(file, done)
+        return self._slow.start(file, done)
 
     def close(self) -> None:
         """Close both."""

@@ -25,6 +25,7 @@ import logging
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ class Node:
         view_current = time.perf_counter()
         if config.members:
             self.reads = _reads(config, self.replica, self._environment)
-            self._readiness = Readiness(self.replica.read_barrier)
+            self._readiness = Readiness(partial(self.replica.read_barrier, for_client=False))
             self._spawn(self._readiness.run())
         if self.view is not None:
             self.gateway = self._gateway(self.view)

@@ -23,7 +23,7 @@ class Readiness:
     """Asks, and remembers when it was answered.
 
     Args:
-        barrier: `Replica.read_barrier`.
+        barrier: `Replica.read_barrier`, but not for a client.
 
     Attributes:
         reason: why the last question was refused; "" if it was not.

@@ -25,8 +25,8 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
         host, port: where it listens for peers.
         voter: whether it votes; otherwise it is a learner.
         witness: whether it has no role but the journal's.
-        added: the leader's term and its last Raft entry when it was asked to add this member; (0, 0) for a founder. No two
-            additions have the same, and of those that were committed the later one has the greater.
+        added: term and index of the Raft entry that added it; (0, 0) for a founder. Of two additions the later one has the
+            greater.
     """
 
     name: str

@@ -162,7 +162,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         on_behind: called, leader only, with the name of a peer that needs entries which are compacted away.
         close_time: called, leader only: a timestamp at or below which it will order nothing any more.
         on_closed: called with (Raft index, timestamp) of such a promise by the present leader.
-        awaits_news: called, leader only, with the name of a peer: whether it is to hear at once that entries are committed, if
+        awaits_news: called, leader only, with the name of a peer and what it has been told: whether it is to hear at once that more entries are committed, if
             there is nothing else to send. If not, it does with the next entries or heartbeat, or after `announce`.
         on_waiting: called, leader only, when entries wait for a while before they are sent to a witness: `announce` is to
             follow within `WITNESS_SECONDS`.
@@ -188,7 +188,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         on_behind: Callable[[str], None] = lambda name: None,
         close_time: Callable[[], int] = lambda: 0,
         on_closed: Callable[[int, int], None] = lambda index, closed_us: None,
-        awaits_news: Callable[[str], bool] = lambda name: True,
+        awaits_news: Callable[[str, int], bool] = lambda name, told: True,
         on_waiting: Callable[[], None] = lambda: None,
         timing: Timing,
         entry_bytes_max: int,
@@ -282,6 +282,16 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._has_news = True
 
     # ---- what the owner asks ----------------------------------------------------------------------------------------
+
+    def lacks_news(self, index: int) -> bool:
+        """Whether somebody has not been told that this entry is committed, or, for a witness, not been sent all entries."""
+        return any(
+            self._SyncObj__raftNextIndex[node] <= self._log.last_index
+            if node.id in self.witnesses
+            else self._told.get(node.id, 0) < index
+            for node in self._SyncObj__connectedNodes
+            if node in self._SyncObj__raftNextIndex
+        )
 
     @property
     def is_leader(self) -> bool:
@@ -630,8 +640,10 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             if self._SyncObj__raftNextIndex[node] <= self._log.last_index:
                 if not self._may_wait(node, now):
                     self._send(node, False)
-            elif self._told.get(node.id, 0) < self.committed_index and self._awaits_news(node.id):
-                self._send(node, False)
+            else:
+                told = self._told.get(node.id, 0)
+                if told < self.committed_index and self._awaits_news(node.id, told):
+                    self._send(node, False)
 
     def _may_wait(self, node: Node, now: float) -> bool:
         """A witness gets several blocks in one message, as long as the others are a majority without it and keep up: they answer

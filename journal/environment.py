@@ -23,10 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from journal.frames import PeerReader
+
 if TYPE_CHECKING:
     from journal.synchronizer import Synchronizer
 
-ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+ConnectionHandler = Callable[[PeerReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class WallClock(Protocol):
@@ -349,13 +351,19 @@ class SystemNetwork:
     async def listen(
         self, handler: ConnectionHandler, host: str, port: int, tls: ssl.SSLContext | None
     ) -> asyncio.AbstractServer:
-        """asyncio.start_server."""
+        """What asyncio.start_server does, with readers of our own."""
+        loop = asyncio.get_running_loop()
 
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            _watch(writer)
-            await handler(reader, writer)
+        def accepted() -> asyncio.StreamReaderProtocol:
+            reader = PeerReader(loop=loop)
 
-        return await asyncio.start_server(accept, host, port, ssl=tls)
+            async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                _watch(writer)
+                await handler(reader, writer)
+
+            return asyncio.StreamReaderProtocol(reader, accept, loop)
+
+        return await loop.create_server(accepted, host, port, ssl=tls)
 
     async def connect(
         self, host: str, port: int, tls: ssl.SSLContext | None

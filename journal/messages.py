@@ -46,9 +46,15 @@ class Refusal(msgspec.Struct, array_like=True, tag=2):
 
 
 class ReadRequest(msgspec.Struct, array_like=True, tag=3):
-    """How far must I have applied to know everything that was committed until now?"""
+    """How far must I have applied to know everything that was committed until now?
+
+    Attributes:
+        number: of the question.
+        for_clients: somebody who waits for it works here; otherwise the node only wants to know whether it has a majority.
+    """
 
     number: int
+    for_clients: bool = True
 
 
 class ReadAnswer(msgspec.Struct, array_like=True, tag=4):

@@ -3,63 +3,76 @@
 What a leader sends tells how far entries are committed, so that under load the news of one block rides on the next. When there is
 no next, telling costs a message to each peer, a tenth of all that a single client's commit costs three nodes. It is worth it
 
-- at once for a peer that has forwarded something or asked for a strong read within `_WORKING_SECONDS`: its clients wait;
-- after `_SECONDS`, unless something else was sent meanwhile, for any other that has a view: its change stream waits;
+- at once for a peer whose clients have committed something or waited for a strong read within `_WORKING_SECONDS`;
+- after `_SECONDS` to twice as long, unless something else was sent meanwhile, for any other that has a view: its change stream waits;
 - with the next entries or heartbeat for a witness, which has neither.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Protocol
 
 _WORKING_SECONDS = 1.0
 _SECONDS = 0.005
+
+
+class Committed(Protocol):
+    """What is told of: `journal.consensus.Consensus`."""
+
+    committed_index: int
+    witnesses: Collection[str]
+    """Peers without a view."""
+
+    def lacks_news(self, index: int) -> bool:
+        """Whether something that was held back until this entry was committed has not been sent by now."""
+        ...
 
 
 class News:
     """Decides for one leader.
 
     Args:
-        is_witness: whether a peer has no view.
         announce: has the consensus ask `is_awaited_by` again, for every peer that has not heard yet.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, is_witness: Callable[[str], bool], announce: Callable[[], None]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, consensus: Committed, announce: Callable[[], None]) -> None:
         self._loop = loop
-        self._is_witness = is_witness
+        self._consensus = consensus
         self._announce = announce
         self._worked: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._is_due = False
+        self._since = 0
+        self._due_index = 0
 
     def works(self, name: str) -> None:
-        """A peer forwards or asks something."""
+        """A peer's clients commit, or wait for a strong read."""
         was_working = self._is_working(name)
         self._worked[name] = self._loop.time()
         if not was_working:
             self._announce()
 
-    def is_awaited_by(self, name: str) -> bool:
-        """Whether this peer is to hear now; if it is later, that is seen to."""
+    def is_awaited_by(self, name: str, told: int) -> bool:
+        """Whether this peer, which knows until which index entries are committed, is to hear more now; if it is later, that is seen to."""
         if self._is_working(name):
             return True
-        if self._is_witness(name):
+        if name in self._consensus.witnesses:
             return False
-        if not self._is_due:
-            self.waits()
-        return self._is_due
+        if told < self._due_index:
+            return True
+        self.waits()
+        return False
 
     def waits(self) -> None:
         """Something is to be sent soon, if nothing else comes."""
         if self._timer is None:
+            self._since = self._consensus.committed_index
             self._timer = self._loop.call_later(_SECONDS, self._due)
 
     def told(self) -> None:
         """All have been asked about."""
-        self._is_due = False
+        self._due_index = 0
 
     def stop(self) -> None:
         """Nobody is told any more."""
@@ -71,5 +84,9 @@ class News:
 
     def _due(self) -> None:
         self._timer = None
-        self._is_due = True
-        self._announce()
+        committed = self._consensus.committed_index
+        if self._consensus.lacks_news(self._since):
+            self._due_index = committed
+            self._announce()
+        elif committed > self._since:
+            self.waits()  # what has come meanwhile has as long

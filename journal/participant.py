@@ -13,6 +13,7 @@ import ssl
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator
+from dataclasses import dataclass
 
 from journal.catchup import CatchUp, Mark, NotReady, StillVoter, remove_mark, write_mark
 from journal.clock import HybridClock
@@ -56,9 +57,20 @@ from journal.snapshot import FORMAT_VERSION as SNAPSHOT_VERSION
 from journal.snapshot import Snapshot
 from journal.statemachine import Frontier, StateMachine
 from journal.transfer import Transfer, TransferCallback
-from journal.transport import FOUNDER, Added, Peer, PeerTransport, TurnedAway
+from journal.transport import Added, Peer, PeerTransport, Standing, TurnedAway
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Change:
+    """A change of the members that was asked for; `wanted` is what comes of it."""
+
+    what: Change
+    member: Member
+    callback: Callback
+    term: int
+    wanted: Configuration
 
 
 class Participant(ABC):
@@ -95,7 +107,7 @@ class Participant(ABC):
         self._catching_up = False
         self._joins = False
         self._catch_up_task: asyncio.Task[None] | None = None
-        self._change: tuple[Configuration, Callback, int] | None = None
+        self._change: _Change | None = None
         self._turned_away: dict[str, TurnedAway] = {}
 
     # ---- what the replica provides ----------------------------------------------------------------------------------
@@ -170,7 +182,8 @@ class Participant(ABC):
         self._identities = Identities(self._environment.disk, settings.directory, self._environment.clock.wall_us())
         self._transport.identity = self._identities.own
         self._transport.identity_refusal = self._identity_refusal
-        self._transport.added = self._added
+        self._transport.standing = self._standing
+        self._transport.may_be_added = lambda added: added[1] > self._applied
         self._transport.applied = lambda: self._applied
         self._transport.on_turned_away = self._on_turned_away
         self._closed = ClosedTime(self._loop, lambda: self._applied)
@@ -188,7 +201,7 @@ class Participant(ABC):
             entry_bytes_max=settings.entry_bytes_max,
             bytes_in_flight_max=settings.peer_bytes_in_flight_max,
             sends_before_disk=not settings.fast_commit,
-            awaits_news=lambda name: self._news.is_awaited_by(name),
+            awaits_news=lambda name, told: self._news.is_awaited_by(name, told),
             on_waiting=lambda: self._news.waits(),
         )
         self._membership = Membership(own, base, self._peers, self._log, self._transport, self._consensus)
@@ -211,7 +224,7 @@ class Participant(ABC):
         self._fairness = Fairness(self._loop, lambda: self.clock.present_us, self._enqueue)
         self._contended = self._fairness.contended
         self._refusals = Refusals(self._loop, post, self._fairness.decided)
-        self._news = News(self._loop, lambda name: name in self._consensus.witnesses, self._announce)
+        self._news = News(self._loop, self._consensus, self._announce)
         self._reads = ReadBarriers(
             self._loop,
             self._environment.clock,
@@ -303,16 +316,16 @@ class Participant(ABC):
         """Whether a `read_barrier` would be passed at once: nothing that anybody can have been told of is missing here."""
         return self._running and self._reads.is_passed
 
-    def read_barrier(self, callback: ReadCallback) -> None:
+    def read_barrier(self, callback: ReadCallback, *, for_client: bool = True) -> None:
         """Call back once this node has applied everything that anybody can have been told of before this call.
 
         `callback(None)` may come from within this call: on a leader with a lease that has applied all. Elsewhere it costs a
         round trip to the leader, shared by all who wait. `callback(verdict)`, a refusal with SQLSTATE 57P03, comes within
-        `read_timeout_seconds` if no leader with a majority can be reached."""
+        `read_timeout_seconds` if no leader with a majority can be reached. `for_client`: not merely to see whether it is so."""
         if not self._running:
             callback(Verdict(Outcome.NOT_LEADER, reason="this node is stopping"))
         else:
-            self._reads.request(callback)
+            self._reads.request(callback, for_client=for_client)
 
     @property
     def closed_us(self) -> int:
@@ -385,7 +398,7 @@ class Participant(ABC):
         """What is not Raft's is handled when it comes: nothing of it depends on the disk."""
         if not self._running:
             return
-        if isinstance(message, Forward | ReadRequest):
+        if isinstance(message, Forward) or (isinstance(message, ReadRequest) and message.for_clients):
             self._news.works(name)
         if isinstance(message, Forward):
             self._on_forward(name, message)
@@ -473,30 +486,38 @@ class Participant(ABC):
         reason = self.change_refusal
         if not reason and change is Change.PROMOTE and not self._consensus.is_near(member.name):
             reason = f"{member.name} has not caught up"
-        added = (self._consensus.raftCurrentTerm, self._log.last_index)
-        wanted = changed(self._membership.configuration, change, member, self._settings.name, added)
+        term = self._consensus.raftCurrentTerm
+        wanted = changed(self._membership.configuration, change, member, self._settings.name, (term, 0))
         if reason or isinstance(wanted, str):
             self._loop.call_soon(callback, Verdict(Outcome.NOT_LEADER, reason=reason or str(wanted)))
             return
-        self._change = (wanted, callback, self._consensus.raftCurrentTerm)
+        self._change = _Change(change, member, callback, term, wanted)
         entry = encode_configuration(wanted)
         self._waiting.append(Waiting(entry, None, self._change_ended))
         self._waiting_bytes += len(entry)
         self._wake()
 
-    def _change_is_stale(self) -> bool:
-        """Whether the change that is about to be ordered was made for another term, or another configuration."""
-        change = self._change
-        return change is None or change[2] != self._consensus.raftCurrentTerm or self._membership.is_changing
+    def _change_for(self, index: int) -> bytes | None:
+        """The entry of the change that is about to be ordered at this index; None if it was made for another term, or another
+        configuration."""
+        change, term = self._change, self._consensus.raftCurrentTerm
+        if change is None or change.term != term or self._membership.is_changing:
+            return None
+        name = self._settings.name
+        wanted = changed(self._membership.configuration, change.what, change.member, name, (term, index))
+        if isinstance(wanted, str):
+            return None
+        change.wanted = wanted
+        return encode_configuration(wanted)
 
     def _change_ended(self, verdict: Verdict) -> None:
         change, self._change = self._change, None
         if change is not None:
-            change[1](verdict)
+            change.callback(verdict)
 
-    def _added(self) -> Added:
+    def _standing(self) -> Standing | None:
         own = self._membership.configuration.member(self.name)
-        return FOUNDER if own is None else own.added
+        return None if own is None else Standing(own.added, own.peer)
 
     def _identity_refusal(self, name: str, identity: int, added: Added) -> str:
         if self._membership.configuration.member(name) is None:
@@ -506,7 +527,7 @@ class Participant(ABC):
     def _membership_applied(self, index: int) -> None:
         """A configuration is committed."""
         if self._change is not None:
-            won = self._membership.at(index) == self._change[0]
+            won = self._membership.at(index) == self._change.wanted
             reason = "" if won else "another leader's configuration took its place"
             self._change_ended(Verdict(Outcome.COMMITTED if won else Outcome.NOT_LEADER, reason=reason))
         self._identities.forget_others(but=[member.name for member in self._membership.at(index).members])

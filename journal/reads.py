@@ -89,6 +89,7 @@ class ReadBarriers:
         self._wake = wake
         self._timeout = timeout_seconds
         self._collecting: list[_Waiter] = []
+        self._for_clients = False
         self._asked: list[_Asked] = []
         self._asked_at = 0.0
         self._outstanding: set[int] = set()
@@ -108,7 +109,7 @@ class ReadBarriers:
         """Whether a request would be let through at once."""
         return self._can_answer() and self._applied() >= self._target()
 
-    def request(self, callback: ReadCallback) -> None:
+    def request(self, callback: ReadCallback, *, for_client: bool = True) -> None:
         """See `Replica.read_barrier`."""
         if self._can_answer():
             target = self._target()
@@ -121,6 +122,7 @@ class ReadBarriers:
             callback(Verdict(Outcome.OVERLOADED, reason=f"{WAITERS_MAX} reads are waiting for the leader"))
             return
         self._collecting.append(self._waiter(callback))
+        self._for_clients |= for_client
         self._ask_when_due()
 
     # ---- the reader's half ------------------------------------------------------------------------------------------
@@ -208,11 +210,14 @@ class ReadBarriers:
         number = self._number
         if consensus.is_leader:
             self._question(lambda index, refused: self.answered(ReadAnswer(number, index, refused)))
-        elif consensus.leader_name is None or not self._post(consensus.leader_name, ReadRequest(number)):
+        elif consensus.leader_name is None or not self._post(
+            consensus.leader_name, ReadRequest(number, self._for_clients)
+        ):
             return
         self._outstanding.add(number)
         self._asked += [_Asked(number, waiter) for waiter in self._collecting]
         self._collecting = []
+        self._for_clients = False
 
     def _wait_for(self, index: int, waiters: list[_Waiter]) -> None:
         if index <= self._applied():

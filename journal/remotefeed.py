@@ -33,8 +33,9 @@ from journal.environment import Environment, WallClock
 from journal.errors import BorealError, CorruptData
 from journal.event import GENESIS_HASH, Event, chain_hash, decode_event
 from journal.eventlog import EventLog, Found, Place, bodies_of
+from journal.frames import read_frame, write_frame
 from journal.segment import Record
-from journal.transport import Peer, dial, read_frame, write_frame
+from journal.transport import Peer, dial
 
 logger = logging.getLogger(__name__)
 

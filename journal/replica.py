@@ -471,8 +471,13 @@ class Replica(Participant):
                 self._transfer.step()
             if log.dirty:
                 log.flush()
-                self._synchronizing = True
-                self._synchronizer.start(log.file, self._synchronized)
+                if self._synchronizer.start(log.file, self._synchronized):
+                    # At once, before what can be applied: others wait for what this disk has.
+                    self._let_go()
+                    if len(self._consensus.voters) < 2:
+                        self._wake()  # nobody else's answer will come
+                else:
+                    self._synchronizing = True
             else:
                 transport.release()
             self._apply()
@@ -508,16 +513,20 @@ class Replica(Participant):
         if error is not None:
             self._fail(NodeFatal(f"Raft log: cannot synchronize {self._log.path}, what it holds is unknown: {error}"))
             return
-        self._log.synchronized()
-        if self._gathering is not None:
-            ordered = sum(len(each.proposals) for each in self._ordered.values())
-            self._gathering.synchronized(ordered + len(self._waiting))
         try:
-            self._transport.release()
+            self._let_go()
         except BaseException as failure:
             self._fail(failure)
             return
         self._turn()
+
+    def _let_go(self) -> None:
+        """What was written is durable: whatever is to be sent may rely on it."""
+        self._log.synchronized()
+        if self._gathering is not None:
+            ordered = sum(len(each.proposals) for each in self._ordered.values())
+            self._gathering.synchronized(ordered + len(self._waiting))
+        self._transport.release()
 
     def _let_in(self) -> None:
         while self._room_waiters:
@@ -606,13 +615,17 @@ class Replica(Participant):
         first = waiting[0]
         if first.proposal is None:
             waiting.popleft()
-            self._waiting_bytes -= len(first.data)
-            if first.data[0] == EntryKind.MEMBERSHIP and self._change_is_stale():
-                self._change_ended(Verdict(Outcome.NOT_LEADER, reason="the leader changed"))
-                return None
-            self._turn_bytes += len(first.data)
+            entry = first.data
+            self._waiting_bytes -= len(entry)
+            if entry[0] == EntryKind.MEMBERSHIP:
+                changed = self._change_for(self._log.last_index + 1)
+                if changed is None:
+                    self._change_ended(Verdict(Outcome.NOT_LEADER, reason="the leader changed"))
+                    return None
+                entry = changed
+            self._turn_bytes += len(entry)
             self._unordered = (None, [], timestamp)
-            return first.data
+            return entry
         data: list[bytes] = []
         proposals: list[Proposal] = []
         callbacks: list[Callback | None] = []

@@ -291,20 +291,21 @@ class SimulatedSynchronizer:
         self._loop = loop
         self._seconds = seconds
 
-    def start(self, file: DiskFile, done: Done) -> None:
+    def start(self, file: DiskFile, done: Done) -> bool:
         """What is written by now is durable when `done` is called, and not before."""
         assert isinstance(file, SimulatedFile)
         try:
             finish = file.begin_synchronize()
         except OSError as error:
             self._loop.call_soon(done, error)
-            return
+            return False
 
         def end() -> None:
             finish()
             done(None)
 
         self._loop.call_later(self._seconds(), end)
+        return False
 
     def close(self) -> None:
         """Nothing to release."""

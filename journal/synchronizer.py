@@ -35,8 +35,8 @@ Done = Callable[[OSError | None], None]
 class Synchronizer(Protocol):
     """Runs one synchronization at a time."""
 
-    def start(self, file: DiskFile, done: Done) -> None:
-        """Begin to synchronize `file`; `done` is called later, never from within this call."""
+    def start(self, file: DiskFile, done: Done) -> bool:
+        """Begin to synchronize `file`. True: that has succeeded already. Otherwise `done` is called later, never from within this call."""
         ...
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class InlineSynchronizer:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
-    def start(self, file: DiskFile, done: Done) -> None:
+    def start(self, file: DiskFile, done: Done) -> bool:
         """Synchronize now, report soon."""
         try:
             file.synchronize()
@@ -58,6 +58,7 @@ class InlineSynchronizer:
             self._loop.call_soon(done, error)
         else:
             self._loop.call_soon(done, None)
+        return False
 
     def close(self) -> None:
         """Nothing to release."""
@@ -72,9 +73,10 @@ class ThreadSynchronizer:
         self._thread = threading.Thread(target=self._run, name="journal-synchronizer", daemon=True)
         self._thread.start()
 
-    def start(self, file: DiskFile, done: Done) -> None:
+    def start(self, file: DiskFile, done: Done) -> bool:
         """Hand it to the thread."""
         self._queue.put((file, done))
+        return False
 
     def close(self) -> None:
         """End the thread."""
@@ -177,7 +179,7 @@ class KernelSynchronizer:
     def _word(self, offset: int) -> int:
         return int(_WORD.unpack_from(self._rings, offset)[0])
 
-    def start(self, file: DiskFile, done: Done) -> None:
+    def start(self, file: DiskFile, done: Done) -> bool:
         """Submit it."""
         if self._done is not None:
             raise RuntimeError("a synchronization is in flight")
@@ -192,8 +194,9 @@ class KernelSynchronizer:
         except OSError as error:
             _WORD.pack_into(self._rings, self._tail, tail)
             self._loop.call_soon(done, error)
-            return
+            return False
         self._done = done
+        return False
 
     def close(self) -> None:
         """Give everything back."""
@@ -247,7 +250,7 @@ class AdaptiveSynchronizer:
         processor: Callable[[], float] = time.thread_time,
     ) -> None:
         self._background = background
-        self._in_place = InlineSynchronizer(loop)
+        self._loop = loop
         self._wall = wall
         self._processor = processor
         self._idle_count = 0
@@ -255,18 +258,22 @@ class AdaptiveSynchronizer:
         self._began = self._began_processor = 0.0
         self._done: Done | None = None
 
-    def start(self, file: DiskFile, done: Done) -> None:
+    def start(self, file: DiskFile, done: Done) -> bool:
         """By whichever is in favour."""
         began = self._wall()
         if self._in_place_left:
             self._in_place_left -= 1
-            self._in_place.start(file, done)
+            try:
+                file.synchronize()
+            except OSError as error:
+                self._loop.call_soon(done, error)
+                return False
             if self._wall() - began > self._QUICK_SECONDS:
                 self._in_place_left = self._idle_count = 0
-            return
+            return True
         self._began, self._began_processor = began, self._processor()
         self._done = done
-        self._background.start(file, self._ended)
+        return self._background.start(file, self._ended)
 
     def close(self) -> None:
         """Release what it holds."""

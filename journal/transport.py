@@ -30,19 +30,21 @@ import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from journal.environment import Environment
+from journal.frames import PeerReader, read_frame, write_frame
 from journal.messages import SideMessage, decode_message, encode_message
 
 logger = logging.getLogger(__name__)
 
 PROTOCOL_VERSION = 4
-FRAME_BYTES_MAX = 64 << 20
+PEERS_MAX = 64
+"""Members and guests."""
 INBOX_MESSAGES_MAX = 10_000
 UNSENT_BYTES_MAX = 64 << 20
 _HELLO_SECONDS_MAX = 5.0
@@ -92,6 +94,7 @@ class Hello(msgspec.Struct, array_like=True):
         purpose: "raft" or "feed".
         identity: of the sender's directory; 0 on feeds, which may be asked for by anybody who belongs.
         added: as which member it speaks: when it was added, according to its log (`journal.identity`).
+        host, port, witness: of that member, for whoever does not know it yet.
     """
 
     version: int
@@ -100,6 +103,16 @@ class Hello(msgspec.Struct, array_like=True):
     purpose: str = "raft"
     identity: int = 0
     added: Added = FOUNDER
+    host: str = ""
+    port: int = 0
+    witness: bool = False
+
+
+class Standing(NamedTuple):
+    """What a node's log says of the node itself."""
+
+    added: Added
+    peer: Peer
 
 
 class TurnedAway(msgspec.Struct, array_like=True):
@@ -136,8 +149,12 @@ def is_well_formed(message: Message) -> bool:
 class PeerNode(Node):  # type: ignore[misc]  # pysyncobj carries no types
     """A peer as pysyncobj knows it. Its hash is the same in every process, and so is the order of sets of peers."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._hash = zlib.crc32(name.encode())
+
     def __hash__(self) -> int:
-        return zlib.crc32(self.id.encode())
+        return self._hash
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -147,31 +164,9 @@ _decode_turned_away = msgspec.msgpack.Decoder(TurnedAway).decode
 FeedHandler = Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def write_frame(writer: asyncio.StreamWriter, body: bytes) -> None:
-    """Queue one frame."""
-    writer.write(len(body).to_bytes(4, "big") + body)
-
-
 def _is_clogged(writer: asyncio.StreamWriter) -> bool:
     """Whether nothing more should be written: the connection is at its end, or its reader does not read."""
     return writer.is_closing() or writer.transport.get_write_buffer_size() > UNSENT_BYTES_MAX
-
-
-async def read_frame(reader: asyncio.StreamReader) -> bytes:
-    """The next frame.
-
-    Raises:
-        ValueError: it is larger than any frame may be.
-        asyncio.IncompleteReadError, OSError: the connection ended.
-    """
-    try:
-        length = int.from_bytes(await reader.readexactly(4), "big")
-        if length > FRAME_BYTES_MAX:
-            raise ValueError(f"frame of {length} bytes")
-        return await reader.readexactly(length)
-    except RuntimeError as error:
-        # What uvloop says when a reader that was full wants to go on, and its connection has been closed meanwhile.
-        raise ConnectionResetError(str(error)) from error
 
 
 async def dial(
@@ -182,12 +177,16 @@ async def dial(
     purpose: str,
     tls: ssl.SSLContext | None,
     identity: int = 0,
-    added: Added = FOUNDER,
+    standing: Standing | None = None,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to a peer and say hello. Raises OSError (TimeoutError is one)."""
     async with asyncio.timeout(_CONNECT_SECONDS_MAX):
         reader, writer = await environment.network.connect(peer.host, peer.port, tls)
-    write_frame(writer, _encode(Hello(PROTOCOL_VERSION, cluster, name, purpose, identity, added)))
+    hello = Hello(PROTOCOL_VERSION, cluster, name, purpose, identity)
+    if standing is not None:
+        own = standing.peer
+        hello.added, hello.host, hello.port, hello.witness = standing.added, own.host, own.port, own.witness
+    write_frame(writer, _encode(hello))
     return reader, writer
 
 
@@ -206,7 +205,8 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         on_side_message: called with (peer, message) for what is not Raft's.
         on_feed: serves connections that ask for a feed.
         identity: of this node's directory.
-        added: when this node was added, as far as its log says.
+        standing: what this node's log says of it, or None.
+        may_be_added: whether a member of this addition may be one that this node has not heard of yet.
         identity_refusal: (name, identity, added) → why that directory does not speak for that member, or "".
         applied: the last Raft entry applied here.
         on_turned_away: called with (peer, answer) when this node is not welcome there.
@@ -252,7 +252,8 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self.on_side_message: Callable[[str, SideMessage], None] = lambda name, message: None
         self.on_feed: FeedHandler | None = None
         self.identity = 0
-        self.added: Callable[[], Added] = lambda: FOUNDER
+        self.standing: Callable[[], Standing | None] = lambda: None
+        self.may_be_added: Callable[[Added], bool] = lambda added: False
         self.identity_refusal: Callable[[str, int, Added], str] = lambda name, identity, added: ""
         self.applied: Callable[[], int] = int
         self.on_turned_away: Callable[[str, TurnedAway], None] = lambda name, answer: None
@@ -304,8 +305,8 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             await asyncio.wait(self._serving, timeout=_GOODBYE_SECONDS_MAX)
 
     def set_peers(self, peers: list[Peer]) -> None:
-        """From now on these are the others. Connections of those that stay are kept; of those that go nothing is heard any more,
-        not even what has arrived: should one come again, it is another."""
+        """From now on these are the others, and guests no more. Connections of those that stay are kept; of those that go nothing is
+        heard any more, not even what has arrived: should one come again, it is another."""
         wanted = {peer.name: peer for peer in peers}
         gone = [name for name, peer in self._peers.items() if wanted.get(name) != peer]
         for name in gone:
@@ -325,10 +326,13 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             self._inbox = deque(each for each in self._inbox if each[0] != name)
         for name, peer in wanted.items():
             if name not in self._peers:
-                self._peers[name] = peer
-                self.nodes[name] = PeerNode(name)
-                if self._started:
-                    self._dialers[name] = asyncio.ensure_future(self._dial(peer))
+                self._add(peer)
+
+    def _add(self, peer: Peer) -> None:
+        self._peers[peer.name] = peer
+        self.nodes[peer.name] = PeerNode(peer.name)
+        if self._started:
+            self._dialers[peer.name] = asyncio.ensure_future(self._dial(peer))
 
     # ---- what pysyncobj calls ---------------------------------------------------------------------------------------
 
@@ -431,7 +435,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
                     "raft",
                     self._client_tls,
                     self.identity,
-                    self.added(),
+                    self.standing(),
                 )
             except OSError:
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -465,7 +469,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self._changes.append(tell)
         self._wake()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: PeerReader, writer: asyncio.StreamWriter) -> None:
         self._inbound.add(writer)
         task = asyncio.current_task()
         assert task is not None
@@ -494,7 +498,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
             older, self._inbound_of[name] = self._inbound_of.get(name), writer
             if older is not None:
                 older.close()
-            await self._receive(name, reader, writer)
+            await reader.frames(lambda frame: self._take(name, writer, frame))
         except (asyncio.IncompleteReadError, OSError):
             return
         except (msgspec.MsgspecError, ValueError) as error:
@@ -507,23 +511,22 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
                 self._wake()
             writer.close()
 
-    async def _receive(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            frame = await read_frame(reader)
-            if self._inbound_of.get(name) is not writer:
-                return  # what had arrived before the connection was closed
-            if frame[:1] == _SIDE_FRAME:
-                self.on_side_message(name, decode_message(memoryview(frame)[1:]))
-                continue
-            if frame[:1] != _RAFT_FRAME:
-                raise ValueError(f"frame of unknown kind {frame[:1]!r}")
-            stamp, term, message = _decode(memoryview(frame)[1:])
-            if not is_well_formed(message):
-                raise ValueError(f"a message of type {message.get('type')!r} that is none of Raft's")
-            if len(self._inbox) >= INBOX_MESSAGES_MAX:
-                continue
-            self._inbox.append((name, stamp, term, message))
-            self._wake()
+    def _take(self, name: str, writer: asyncio.StreamWriter, frame: bytes) -> None:
+        """A frame from a peer. HOT: from within the connection's callback."""
+        if self._inbound_of.get(name) is not writer:
+            raise ConnectionAbortedError("another connection is in its place")
+        if frame[:1] == _SIDE_FRAME:
+            self.on_side_message(name, decode_message(memoryview(frame)[1:]))
+            return
+        if frame[:1] != _RAFT_FRAME:
+            raise ValueError(f"frame of unknown kind {frame[:1]!r}")
+        stamp, term, message = _decode(memoryview(frame)[1:])
+        if not is_well_formed(message):
+            raise ValueError(f"a message of type {message.get('type')!r} that is none of Raft's")
+        if len(self._inbox) >= INBOX_MESSAGES_MAX:
+            return
+        self._inbox.append((name, stamp, term, message))
+        self._wake()
 
     def _refusal(self, hello: Hello, writer: asyncio.StreamWriter) -> str:
         if hello.version != PROTOCOL_VERSION:
@@ -539,9 +542,18 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
                 return f"the certificate of {hello.name} names only {names}"
         return ""
 
+    def _is_welcome(self, hello: Hello) -> bool:
+        """A member that was added while this node was away may lead, and then nobody else will tell of it. So it is a guest: it is
+        listened to and answered, as Raft wants it (dissertation §4.1); it counts for nothing until this node's log says so, too."""
+        if not hello.port or not self.may_be_added(hello.added) or len(self._peers) >= PEERS_MAX:
+            return False
+        logger.info("%s says that it has been added, as of Raft entry %d", hello.name, hello.added[1])
+        self._add(Peer(hello.name, hello.host, hello.port, hello.witness))
+        return True
+
     def _turned_away(self, hello: Hello) -> TurnedAway | None:
         """Why a peer that is what it says is not listened to, nevertheless."""
-        if hello.name not in self._peers:
+        if hello.name not in self._peers and not self._is_welcome(hello):
             return TurnedAway(self.applied(), f"{hello.name} is not a member of the cluster")
         if hello.identity and (reason := self.identity_refusal(hello.name, hello.identity, hello.added)):
             return TurnedAway(self.applied(), reason, True)

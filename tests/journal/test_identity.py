@@ -148,6 +148,40 @@ def test_who_was_away_while_the_leader_was_replaced_hears_the_new_one() -> None:
     run(work())
 
 
+def test_who_was_away_while_the_leader_was_added_hears_it() -> None:
+    """Nobody but the leader sends to it, and of the leader it has never heard."""
+
+    async def work() -> None:
+        cluster = Cluster(3, 4)
+        for number in range(3):
+            await cluster.start(number)
+        await hand_over(cluster, 1)
+        last = await cluster.commit(1)
+        await cluster.agree(last.position)
+        away = 0
+        await cluster.crash(away, Loss.NOTHING)
+        added = await cluster.start(3, joining=True)
+        leader = await cluster.leader()
+        assert (await change(leader, Change.ADD, member_of(cluster, 3))).committed
+        last = await cluster.commit(2)
+        await asyncio.wait_for(added.applied(last.position), 10)
+        while not (await change(leader, Change.PROMOTE, member_of(cluster, 3))).committed:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await hand_over(cluster, 3)
+        assert added.configuration.member("node-3").added[1] > cluster.founders  # type: ignore[union-attr]
+        back = await cluster.start(away)
+        assert back.configuration.member("node-3") is None
+        last = await cluster.commit(3)
+        await asyncio.wait_for(back.applied(last.position), 10)
+        assert (await cluster.leader()).name == "node-3"
+        assert back.configuration == added.configuration
+        # Once it knows, who is no member is turned away.
+        assert not back._transport.may_be_added(added.configuration.member("node-3").added)  # type: ignore[union-attr]
+        await cluster.stop()
+
+    run(work())
+
+
 def test_old_news_turn_nobody_out() -> None:
     """Only who has applied more knows better, and one of three is no majority."""
 

@@ -19,30 +19,68 @@ from tests.journal.cluster import Cluster, put, run, three
 from tests.journal.test_reads import barrier
 
 
+class Told:
+    """A leader's consensus, as far as news go: whom it has told until where."""
+
+    def __init__(self) -> None:
+        self.committed_index = 1
+        self.witnesses = {"witness"}
+        self.told = {"idle": 0, "busy": 0}
+
+    def lacks_news(self, index: int) -> bool:
+        return min(self.told.values()) < index
+
+
 def test_at_once_soon_or_with_a_heartbeat() -> None:
     async def work() -> None:
         announced: list[float] = []
-        news = News(
-            asyncio.get_running_loop(), lambda name: name == "witness", lambda: announced.append(time.monotonic())
-        )
+        consensus = Told()
+        news = News(asyncio.get_running_loop(), consensus, lambda: announced.append(time.monotonic()))
         began = time.monotonic()
-        assert not news.is_awaited_by("witness")
-        assert not news.is_awaited_by("idle")
-        assert not news.is_awaited_by("idle")
+        assert not news.is_awaited_by("witness", 0)
+        assert not news.is_awaited_by("idle", 0)
+        assert not news.is_awaited_by("idle", 0)
         news.works("busy")
         news.works("busy")
         assert len(announced) == 1
-        assert news.is_awaited_by("busy")
+        assert news.is_awaited_by("busy", 0)
         while len(announced) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         assert 0.004 < announced[1] - began < 0.1
-        assert news.is_awaited_by("idle")
-        assert not news.is_awaited_by("witness")
+        assert news.is_awaited_by("idle", 0)
+        assert not news.is_awaited_by("idle", 1)
+        assert not news.is_awaited_by("witness", 0)
         news.told()
-        assert not news.is_awaited_by("idle")
+        assert not news.is_awaited_by("idle", 0)
         news.stop()
         await asyncio.sleep(0.02)
         assert len(announced) == 2
+
+    run(work())
+
+
+def test_who_has_heard_meanwhile_is_not_told_again() -> None:
+    """What goes out with the next entries costs no message of its own; what comes after them has as long again."""
+
+    async def work() -> None:
+        announced: list[float] = []
+        consensus = Told()
+        consensus.told = {"idle": 0}
+        news = News(asyncio.get_running_loop(), consensus, lambda: announced.append(time.monotonic()))
+        began = time.monotonic()
+        assert not news.is_awaited_by("idle", 0)
+        await asyncio.sleep(0.002)
+        consensus.told = {"idle": 1}
+        consensus.committed_index = 2
+        assert not news.is_awaited_by("idle", 1)
+        while not announced:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert 0.009 < announced[0] - began < 0.1
+        assert news.is_awaited_by("idle", 1)
+        consensus.told = {"idle": 2}
+        news.told()
+        await asyncio.sleep(0.02)
+        assert len(announced) == 1
 
     run(work())
 

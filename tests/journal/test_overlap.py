@@ -26,14 +26,16 @@ class HeldSynchronizer:
         self._waiting: list[tuple[DiskFile, Callable[[OSError | None], None]]] = []
         replica._synchronizer = self
 
-    def start(self, file: DiskFile, done: Callable[[OSError | None], None]) -> None:
+    def start(self, file: DiskFile, done: Callable[[OSError | None], None]) -> bool:
         self._waiting.append((file, done))
+        return False
 
     def go(self) -> None:
         """From now on as ever."""
         self.start = self._real.start  # type: ignore[method-assign]
         for file, done in self._waiting:
-            self._real.start(file, done)
+            if self._real.start(file, done):
+                done(None)
 
     def abandon(self) -> None:
         """The machine has stopped: nothing is synchronized."""

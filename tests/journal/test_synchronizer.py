@@ -29,9 +29,9 @@ from journal.synchronizer import (
 
 async def synchronize(synchronizer: Synchronizer, file: Any) -> OSError | None:
     future: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
-    synchronizer.start(file, future.set_result)
+    is_over = synchronizer.start(file, future.set_result)
     assert not future.done()
-    return await asyncio.wait_for(future, 5)
+    return None if is_over else await asyncio.wait_for(future, 5)
 
 
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
@@ -77,11 +77,12 @@ class Counted:
         self.clock = clock
         self.count = 0
 
-    def start(self, file: object, done: Done) -> None:
+    def start(self, file: object, done: Done) -> bool:
         self.count += 1
         self.clock.wall += 0.0001
         self.clock.processor += 0.0001 * self.clock.busy_share
         asyncio.get_running_loop().call_soon(done, None)
+        return False
 
     def close(self) -> None:
         """Nothing to release."""
@@ -136,5 +137,25 @@ def test_nobody_waits_in_place_for_a_slow_disk() -> None:
         for _ in range(10):
             await synchronize(adaptive, file)
         assert file.count == 2  # one after four idle ones, each time
+
+    asyncio.run(work())
+
+
+def test_a_failure_in_place_is_told_like_any_other() -> None:
+    async def work() -> None:
+        clock = Clock()
+        file = TimedFile(clock)
+        adaptive = AdaptiveSynchronizer(
+            asyncio.get_running_loop(), Counted(clock), wall=lambda: clock.wall, processor=lambda: clock.processor
+        )
+        for _ in range(5):
+            assert await synchronize(adaptive, file) is None
+        failure = OSError(5, "broken")
+
+        def fail() -> None:
+            raise failure
+
+        file.synchronize = fail  # type: ignore[method-assign]
+        assert await synchronize(adaptive, file) is failure
 
     asyncio.run(work())

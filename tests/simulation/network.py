@@ -23,6 +23,7 @@ from random import Random
 from typing import Any
 
 from journal.environment import ConnectionHandler
+from journal.frames import PeerReader
 from tests.simulation.loop import Process, SimulatedLoop, current_process
 
 WINDOW_BYTES = 64 << 10
@@ -372,8 +373,8 @@ class SimulatedNetwork:
             self._watch(end.own, f"connection with {end.peer} ended")
 
 
-def _streams(loop: SimulatedLoop, end: _Transport) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader = asyncio.StreamReader(loop=loop)
+def _streams(loop: SimulatedLoop, end: _Transport) -> tuple[PeerReader, asyncio.StreamWriter]:
+    reader = PeerReader(loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     end.protocol = protocol
     protocol.connection_made(end)
