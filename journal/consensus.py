@@ -44,7 +44,8 @@ it says so to the leader that it cannot follow (`stale_term`), which steps down:
 an old term, which pysyncobj does not send.
 
 **Transfer.** The outgoing leader gives up its lease for the rest of its term before it asks its successor to stand
-(`timeout_now`); the successor's vote requests are marked as forced, and pass stickiness.
+(`timeout_now`); the successor's vote requests are marked as forced, and pass stickiness. A successor that does not take over may
+still stand at any later time, so the lease is gone for good in that term: the leader has itself elected for the next one (`renew`).
 """
 
 from __future__ import annotations
@@ -416,6 +417,13 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._SyncObj__raftCommitIndex = self.committed_index
         self._SyncObj__raftLastApplied = self.committed_index
         self.matched_in_term = 0
+
+    def renew(self) -> None:
+        """Leader only: stand at once for the next term, if the lease of this one was given up for a transfer that has failed."""
+        if self.is_leader and self._lease_given_up_in == self.raftCurrentTerm:
+            self._step_down()
+            self._SyncObj__transferInProgress = True
+            self._SyncObj__raftElectionDeadline = 0.0
 
     # ---- elections --------------------------------------------------------------------------------------------------
 

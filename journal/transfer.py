@@ -1,7 +1,7 @@
 """Handing the leadership to another member (Raft dissertation §3.10): on drain, to the preferred leader, from a witness.
 
     hold: nothing more is ordered ─▶ the successor has the whole log ─▶ lease given up, "stand now" ─▶ deposed: done
-                                        └───────────── not within the bound: given up, ordering goes on
+                                        └───────────── not within the bound: given up, ordering goes on, in a new term with a lease
 
 What waits meanwhile goes to the successor when it leads (`journal.replica`), so that a planned transfer fails nobody.
 """
@@ -74,6 +74,7 @@ class Transfer:
             self._end(None)
         elif self._loop.time() > self._deadline:
             self._end(Verdict(Outcome.NOT_LEADER, reason=f"{self._target} did not take over within {self._timeout} s"))
+            self._consensus.renew()
         elif not self._asked:
             self._asked = self._consensus.hand_over(self._target)
 

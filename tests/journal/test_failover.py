@@ -14,6 +14,7 @@ import pytest
 from journal.event import Outcome, Proposal, Verdict
 from journal.replica import Replica
 from journal.simulated import Loss
+from journal.transport import Message
 from tests.journal.cluster import PREFIX, Cluster, put, three
 
 DEFAULT_TIMING = {"heartbeat_seconds": 0.1, "election_seconds_min": 0.6, "election_seconds_max": 1.2}
@@ -264,3 +265,30 @@ def test_a_witness_hands_over_as_soon_as_it_can() -> None:
         assert (await cluster.leader()).name != "node-2"
 
     three(work, witness=2)
+
+
+def test_a_leader_whose_successor_does_not_take_over_has_a_lease_again() -> None:
+    """It had given up the lease for good in its term: so it has itself elected for the next one, and nothing is lost on the way."""
+
+    async def work(cluster: Cluster) -> None:
+        leader = await cluster.leader()
+        successor = (await cluster.followers())[0]
+        await cluster.commit(1)
+        term = leader._consensus.raftCurrentTerm
+
+        def deaf(name: str, message: Message) -> bool:
+            return message["type"] != "timeout_now" and admit(name, message)
+
+        admit, successor._transport._admit = successor._transport._admit, deaf
+        refused = await transfer(leader, successor.name)
+        assert refused is not None
+        assert "did not take over within" in refused.reason
+        waiting = asyncio.ensure_future(leader.submit(put(2, 0, b"a")))
+        assert (await asyncio.wait_for(waiting, 5)).outcome in (Outcome.COMMITTED, Outcome.NOT_LEADER)
+        assert await asyncio.wait_for(cluster.leader(), 5) is leader
+        assert leader.has_lease
+        assert leader._consensus.raftCurrentTerm == term + 1
+        last = await cluster.commit(3)
+        await cluster.agree(last.position)
+
+    three(work, transfer_seconds=0.3)
