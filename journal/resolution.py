@@ -36,7 +36,7 @@ from journal.reads import ReadCallback
 from journal.statemachine import Frontier
 from journal.transactionids import NODE_BITS, TransactionIds, node_of_transaction
 
-CLOCKS_APART_US_MAX = 60_000_000
+CLOCKS_APART_US_MAX = 300_000_000
 _SLICE_WRITES = 2000
 _EVER = (1 << 63) - 1
 

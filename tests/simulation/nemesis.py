@@ -11,6 +11,7 @@ import errno
 from collections.abc import Callable
 from random import Random
 
+from journal.resolution import CLOCKS_APART_US_MAX
 from journal.simulated import Loss
 from tests.simulation.cluster import Cluster, SimulatedNode
 from tests.simulation.leadership import ambush, return_of_the_leader, transfer
@@ -215,9 +216,12 @@ class Nemesis:
         return True
 
     def jump_clock(self, cluster: Cluster) -> bool:
-        """The wall clock of a node jumps; small steps are common, large ones happen."""
+        """The wall clock of a node jumps; small steps are common, large ones happen. Two clocks are never further apart than
+        `sys.transaction_status` can bear."""
         node = self.victim()
         step_us = self.chance.choice((-1, 1)) * self.chance.choice((1_000, 100_000, 2_000_000, 60_000_000))
+        if abs(node.clock.offset_us + step_us) > CLOCKS_APART_US_MAX // 2 - 1_000_000:
+            step_us = -step_us
         node.clock.offset_us += step_us
         cluster.trace(node.name, f"clock jumps by {step_us / 1e6:+.3f} s")
         return True

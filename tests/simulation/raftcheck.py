@@ -137,18 +137,19 @@ class RaftObserver:
     def _listen(self, node: SimulatedNode) -> None:
         """Remember the terms and votes that leave this node."""
         transport: Any = node.replica._transport  # type: ignore[union-attr]
+        log: Any = node.replica._log  # type: ignore[union-attr]
         process = node.process
         release = transport.release
 
         def noted_release() -> None:
             if process is not None and process.alive:
-                for each in transport._outbox:
-                    self._tell(node.name, each[0], each[-1])
+                for name, _, term, message in transport._outbox:
+                    self._tell(node.name, name, term, message, log)
             release()
 
         transport.release = noted_release
 
-    def _tell(self, name: str, to: str, message: dict[str, Any]) -> None:
+    def _tell(self, name: str, to: str, sent_in: int, message: dict[str, Any], log: Any) -> None:
         term = message.get("term", 0)
         if message["type"] in ("request_vote", "append_entries", "response_vote"):
             self._told_terms[name] = max(term, self._told_terms.get(name, 0))
@@ -158,7 +159,11 @@ class RaftObserver:
                 self._violation(f"{name} votes for {vote} in term {term}, and had voted for another")
 
         if message["type"] == "next_node_idx" and message["success"]:
-            self._told_ends[name] = max(message["next_node_idx"] - 1, self._told_ends.get(name, 0))
+            end = message["next_node_idx"] - 1
+            if sent_in < log.getCurrentTerm():
+                # Acknowledged and replaced by a newer leader's in one turn: as if the one had been told before the other came.
+                end = min(end, log.last_index)
+            self._told_ends[name] = max(end, self._told_ends.get(name, 0))
 
     def _check_persistent_state(self, name: str, log: Any) -> None:
         """What a node told others of its term, its vote and its entries has survived its restart."""
