@@ -27,6 +27,7 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
         witness: whether it has no role but the journal's.
         added: term and index of the Raft entry that added it; (0, 0) for a founder. Of two additions the later one has the
             greater.
+        directory: identity of the data directory that was given the vote (`journal.identity`); 0 for founders and learners.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
     voter: bool = True
     witness: bool = False
     added: Added = FOUNDER
+    directory: int = 0
 
     @property
     def peer(self) -> Peer:
@@ -110,9 +112,9 @@ def decode_configuration(entry: bytes) -> Configuration:
 
 
 def changed(
-    configuration: Configuration, change: Change, member: Member, leader: str, added: Added
+    configuration: Configuration, change: Change, member: Member, leader: str, added: Added, directory: int = 0
 ) -> Configuration | str:
-    """The configuration after a change, or why there is none. `added`: for who is added now (`Member.added`)."""
+    """The configuration after a change, or why there is none. `added`: for who is added now; `directory`: for who is promoted."""
     known = configuration.member(member.name)
     if change is Change.ADD:
         if known is not None:
@@ -125,7 +127,7 @@ def changed(
     if change is Change.PROMOTE:
         if known.voter:
             return f"{member.name} votes already"
-        return configuration.with_member(msgspec.structs.replace(known, voter=True))
+        return configuration.with_member(msgspec.structs.replace(known, voter=True, directory=directory))
     if member.name == leader:
         return f"{member.name} leads; transfer the leadership first"
     return configuration.without(member.name)

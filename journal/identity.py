@@ -5,6 +5,9 @@ cannot know that itself: its empty directory looks like a founder's. The others 
 it; every hello says it; and each member remembers, durably and before it listens, with which identity it has first seen a name.
 Who comes under that name with another one is turned away, its votes and acknowledgements are never counted, and it is told why.
 
+Whoever is given a vote later is named in the log with its directory (`Member.directory`): that needs no memory, and holds also for
+members that have forgotten or never met the former. What is remembered is for founders, learners, and members that are behind.
+
 A name is forgotten when the configuration without it has been applied: whoever is added again may have another directory.
 Members that are away then do not hear of it. They would turn away those that are their only way to hear of it, should these lead; so a
 hello also says *as which addition* it speaks, by the configuration in the sender's log. A later one than was remembered is believed:
@@ -29,6 +32,14 @@ logger = logging.getLogger(__name__)
 
 _NAME = "identity"
 _CHECKSUM_BYTES = 4
+
+
+def another_directory(name: str) -> str:
+    """What a member is told that is not who it was."""
+    return (
+        f"{name} has another data directory than before: what it voted for and acknowledged is forgotten. On the leader: "
+        f"boreal member remove {name}, boreal member add {name} …; then start it with joining = true"
+    )
 
 
 class _Known(msgspec.Struct, array_like=True):
@@ -85,10 +96,7 @@ class Identities:
                 self._known = before
                 raise
             return ""
-        return (
-            f"{name} has another data directory than before: what it voted for and acknowledged is forgotten. On the leader: "
-            f"boreal member remove {name}, boreal member add {name} …; then start it with joining = true"
-        )
+        return another_directory(name)
 
     def forget_others(self, but: Container[str] = ()) -> None:
         """These names may come with new directories. Raises NodeFatal."""

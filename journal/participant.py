@@ -32,7 +32,7 @@ from journal.eventlog import EventLog
 from journal.fairness import Fairness
 from journal.forwarding import Forwarder, Refusals, unpack
 from journal.housekeeping import Housekeeper
-from journal.identity import Identities
+from journal.identity import Identities, another_directory
 from journal.membership import Membership
 from journal.messages import (
     Behind,
@@ -183,6 +183,7 @@ class Participant(ABC):
         self._transport.identity = self._identities.own
         self._transport.identity_refusal = self._identity_refusal
         self._transport.standing = self._standing
+        self._transport.is_disowned = self._is_disowned
         self._transport.may_be_added = lambda added: added[1] > self._applied
         self._transport.applied = lambda: self._applied
         self._transport.on_turned_away = self._on_turned_away
@@ -504,7 +505,8 @@ class Participant(ABC):
         if change is None or change.term != term or self._membership.is_changing:
             return None
         name = self._settings.name
-        wanted = changed(self._membership.configuration, change.what, change.member, name, (term, index))
+        directory = self._transport.identity_of(change.member.name)
+        wanted = changed(self._membership.configuration, change.what, change.member, name, (term, index), directory)
         if isinstance(wanted, str):
             return None
         change.wanted = wanted
@@ -522,7 +524,14 @@ class Participant(ABC):
     def _identity_refusal(self, name: str, identity: int, added: Added) -> str:
         if self._membership.configuration.member(name) is None:
             return ""  # It is leaving, and gets the log until it knows; its directory is not that of whoever is added next.
+        if self._is_disowned(name, identity, added):
+            return another_directory(name)
         return self._identities.refusal(name, identity, added)
+
+    def _is_disowned(self, name: str, identity: int, added: Added) -> bool:
+        """Whether the log says that the member's vote belongs to another directory; a later addition is another member."""
+        member = self._membership.configuration.member(name)
+        return member is not None and member.directory not in (0, identity) and added <= member.added
 
     def _membership_applied(self, index: int) -> None:
         """A configuration is committed."""

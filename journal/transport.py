@@ -206,6 +206,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         on_feed: serves connections that ask for a feed.
         identity: of this node's directory.
         standing: what this node's log says of it, or None.
+        is_disowned: (name, identity, added) → whether this node's log has another directory for that member.
         may_be_added: whether a member of this addition may be one that this node has not heard of yet.
         identity_refusal: (name, identity, added) → why that directory does not speak for that member, or "".
         applied: the last Raft entry applied here.
@@ -238,6 +239,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self._ended: set[asyncio.Task[None]] = set()
         self._inbound: set[asyncio.StreamWriter] = set()
         self._inbound_of: dict[str, asyncio.StreamWriter] = {}
+        self._hellos: dict[str, Hello] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._connections: dict[str, int] = {}
@@ -253,6 +255,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         self.on_feed: FeedHandler | None = None
         self.identity = 0
         self.standing: Callable[[], Standing | None] = lambda: None
+        self.is_disowned: Callable[[str, int, Added], bool] = lambda name, identity, added: False
         self.may_be_added: Callable[[Added], bool] = lambda added: False
         self.identity_refusal: Callable[[str, int, Added], str] = lambda name, identity, added: ""
         self.applied: Callable[[], int] = int
@@ -312,7 +315,6 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         for name in gone:
             del self._peers[name]
             del self.nodes[name]
-            self.acknowledged.pop(name, None)
             dialer = self._dialers.pop(name, None)
             if dialer is not None:
                 dialer.cancel()
@@ -320,13 +322,25 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
                 dialer.add_done_callback(self._ended.discard)
             inbound = self._inbound_of.pop(name, None)
             if name in wanted:
+                self.acknowledged.pop(name, None)
                 continue  # only its address is new
             if inbound is not None:
                 inbound.close()
-            self._inbox = deque(each for each in self._inbox if each[0] != name)
+            self._forget(name)
         for name, peer in wanted.items():
             if name not in self._peers:
                 self._add(peer)
+        for name, writer in list(self._inbound_of.items()):
+            hello = self._hellos[name]
+            if self.is_disowned(name, hello.identity, hello.added):
+                # It was listened to while this node did not know whose the vote is.
+                del self._inbound_of[name]
+                writer.close()
+                self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self.acknowledged.pop(name, None)
+        self._inbox = deque(each for each in self._inbox if each[0] != name)
 
     def _add(self, peer: Peer) -> None:
         self._peers[peer.name] = peer
@@ -418,6 +432,10 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         """Whether this node can send to the peer."""
         return name in self._writers
 
+    def identity_of(self, name: str) -> int:
+        """Of the directory that speaks for a peer now; 0 if none does."""
+        return self._hellos[name].identity if name in self._inbound_of else 0
+
     def connection_number(self, name: str) -> int:
         """How many times this node has connected to the peer: what was sent under another number may be lost."""
         return self._connections.get(name, 0)
@@ -496,6 +514,7 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
                 return
             name = hello.name
             older, self._inbound_of[name] = self._inbound_of.get(name), writer
+            self._hellos[name] = hello
             if older is not None:
                 older.close()
             await reader.frames(lambda frame: self._take(name, writer, frame))

@@ -109,6 +109,41 @@ def test_a_member_that_was_removed_while_it_was_away() -> None:
     three(work)
 
 
+def test_the_log_says_whose_a_vote_is_to_those_who_have_forgotten() -> None:
+    """Seed 11915: a member that replays the removal of a member forgets its directory, and took the next one that came for the
+    voter, which had lost its disk and what it had acknowledged."""
+
+    async def work(cluster: Cluster) -> None:
+        await cluster.commit(1)
+        follower = (await cluster.followers())[0]
+        number, leader = cluster.number_of(follower), await cluster.leader()
+        await cluster.crash(number, Loss.NOTHING)
+        cluster.disks[number] = SimulatedDisk()
+        assert (await change(leader, Change.REMOVE, member_of(cluster, number))).committed
+        assert (await change(leader, Change.ADD, member_of(cluster, number))).committed
+        assert leader.configuration.member(follower.name).directory == 0  # type: ignore[union-attr]
+        voter = await cluster.start(number, joining=True)
+        while not (await change(leader, Change.PROMOTE, member_of(cluster, number))).committed:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert leader.configuration.member(follower.name).directory == voter._identities.own  # type: ignore[union-attr]
+        await cluster.agree((await cluster.commit(2)).position)
+        await cluster.crash(number, Loss.NOTHING)
+        cluster.disks[number] = SimulatedDisk()
+        for other in cluster.replicas.values():
+            other._identities.forget_others()
+        empty = await cluster.start(number)
+        error = await asyncio.wait_for(asyncio.shield(empty.failed), 5)
+        assert "another data directory" in str(error)
+        assert all(
+            follower.name not in other._identities._known.others
+            for other in cluster.replicas.values()
+            if other is not empty
+        )
+        del cluster.replicas[number]
+
+    three(work)
+
+
 async def hand_over(cluster: Cluster, number: int) -> None:
     while (leader := await cluster.leader()).name != f"node-{number}":
         leader.transfer_leadership(f"node-{number}")

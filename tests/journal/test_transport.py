@@ -290,3 +290,29 @@ def test_nobody_is_served_after_the_end(tmp_path: Path, caplog: pytest.LogCaptur
 
     pair(work, options=(options[0], options[1]))
     assert "Exception in callback" not in caplog.text
+
+
+def test_who_turns_out_not_to_be_the_voter_is_heard_no_more() -> None:
+    """It had connected before this node's log said whose the vote is; what has arrived from it counts no more either."""
+
+    async def work(left: End, right: End) -> None:
+        while "node-0" not in right.transport._inbound_of:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        port = right.transport._own.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        hello = Hello(PROTOCOL_VERSION, "test", "node-0", identity=5)
+        for frame in (_encode(hello), b"\0" + _encode((0.0, 3, HEARTBEAT))):
+            writer.write(len(frame).to_bytes(4, "big") + frame)
+        while not right.transport._inbox:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert right.transport.identity_of("node-0") == 5
+        right.transport.set_peers(right.transport.peers)
+        assert right.transport.identity_of("node-0") == 5
+        right.transport.is_disowned = lambda name, identity, added: (name, identity) == ("node-0", 5)
+        right.transport.set_peers(right.transport.peers)
+        assert right.transport.identity_of("node-0") == 0
+        assert await right.deliver(0.1) == []
+        assert await reader.read() == b""
+        writer.close()
+
+    pair(work)
