@@ -33,7 +33,8 @@ from tests.simulation.run import SQL, Plan, run_seed
 
 CRASHES = Plan(fault_pause_seconds=0.1, faults=("crash", "crash_all", "slow_disk"))
 OVERTAKING = Plan(fault_pause_seconds=0.1, pause_seconds=0.01, clients=3, faults=("cut", "crash", "slow_link"))
-PAUSES = Plan(fault_pause_seconds=0.2, pause_seconds=0.01, nodes_count=3, faults=("pause", "slow_link"))
+DETOURS = Plan(fault_pause_seconds=0.1, pause_seconds=0.01, nodes_count=3, faults=("slow_link", "transfer"))
+"""A proposal is under way to one leader while another one is asked what has become of it."""
 REPLACEMENTS = Plan(
     fault_pause_seconds=0.15, pause_seconds=0.01, nodes_count=3, faults=("replace", "crash", "slow_disk", "cut")
 )
@@ -360,7 +361,7 @@ MUTANTS: dict[str, Mutant] = {
         100,
     ),
     "given_up_commits": Mutant(
-        "what was said to have aborted can still commit", Adjudicator, "_conflict", _given_up_commits, 40, PAUSES
+        "what was said to have aborted can still commit", Adjudicator, "_conflict", _given_up_commits, 40, DETOURS
     ),
     "believe_the_predecessor": Mutant(
         "who is added again has what its predecessor had",
