@@ -163,8 +163,9 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         on_behind: called, leader only, with the name of a peer that needs entries which are compacted away.
         close_time: called, leader only: a timestamp at or below which it will order nothing any more.
         on_closed: called with (Raft index, timestamp) of such a promise by the present leader.
-        awaits_news: called, leader only, with the name of a peer and what it has been told: whether it is to hear at once that more entries are committed, if
-            there is nothing else to send. If not, it does with the next entries or heartbeat, or after `announce`.
+        awaits_news: called, leader only, with the name of a peer and the index until which it knows entries to be committed: whether it
+            is to hear at once that more are, if there is nothing else to send. If not, it does with the next entries or heartbeat, or
+            after `announce`.
         on_waiting: called, leader only, when entries wait for a while before they are sent to a witness: `announce` is to
             follow within `WITNESS_SECONDS`.
         timing: seconds between heartbeats, and between which an election is due.
@@ -325,6 +326,10 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         """Leader only: up to where a peer's log is known to agree."""
         node = self._peers.nodes.get(name)
         return 0 if node is None else int(self._SyncObj__raftMatchIndex.get(node, 0))
+
+    def lowest_match(self) -> int | None:
+        """Leader only: up to where every other member's log is known to agree; None if there are no others."""
+        return min(self._SyncObj__raftMatchIndex.values(), default=None)
 
     def is_near(self, name: str) -> bool:
         """Leader only: whether a peer acknowledged a heartbeat lately, and its log agrees and has nearly everything."""

@@ -60,6 +60,8 @@ class PeerReader(asyncio.StreamReader):
         self._chunks = []
         self._take = take
         self.feed_data(data)
+        if self.at_eof():
+            self._end(asyncio.IncompleteReadError(b"", None))  # it came before this call, and will not come again
         try:
             await self._ended
         finally:

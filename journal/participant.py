@@ -499,15 +499,21 @@ class Participant(ABC):
         self._wake()
 
     def _change_for(self, index: int) -> bytes | None:
-        """The entry of the change that is about to be ordered at this index; None if it was made for another term, or another
-        configuration."""
+        """The entry of the change that is about to be ordered at this index; None if it cannot be, and whoever asked is told why."""
         change, term = self._change, self._consensus.raftCurrentTerm
-        if change is None or change.term != term or self._membership.is_changing:
+        if change is None:
             return None
-        name = self._settings.name
-        directory = self._transport.identity_of(change.member.name)
-        wanted = changed(self._membership.configuration, change.what, change.member, name, (term, index), directory)
+        name, member = self._settings.name, change.member
+        directory = self._transport.identity_of(member.name)
+        wanted: Configuration | str
+        if change.term != term or self._membership.is_changing:
+            wanted = "the leader changed"
+        elif change.what is Change.PROMOTE and not directory:
+            wanted = f"{member.name} is not connected"  # nobody knows whose the vote would be
+        else:
+            wanted = changed(self._membership.configuration, change.what, member, name, (term, index), directory)
         if isinstance(wanted, str):
+            self._change_ended(Verdict(Outcome.NOT_LEADER, reason=wanted))
             return None
         change.wanted = wanted
         return encode_configuration(wanted)
@@ -679,7 +685,5 @@ class Participant(ABC):
         )
 
     def _lowest_match(self) -> int | None:
-        """What the member that is furthest behind has; None if this node does not lead, or has no peers."""
-        if not self._consensus.is_leader or not self._transport.nodes:
-            return None
-        return min(self._consensus.matched_index(name) for name in self._transport.nodes)
+        """What the member that is furthest behind has; None if this node does not lead, or there are no others."""
+        return self._consensus.lowest_match() if self._consensus.is_leader else None

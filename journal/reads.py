@@ -139,6 +139,8 @@ class ReadBarriers:
         self._wait_for(answer.index, known)
         if self._collecting:
             self._ask_when_due()
+        elif not self._asked:
+            self._for_clients = False
 
     def progressed(self) -> None:
         """More has been applied."""
@@ -217,7 +219,6 @@ class ReadBarriers:
         self._outstanding.add(number)
         self._asked += [_Asked(number, waiter) for waiter in self._collecting]
         self._collecting = []
-        self._for_clients = False
 
     def _wait_for(self, index: int, waiters: list[_Waiter]) -> None:
         if index <= self._applied():

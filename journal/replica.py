@@ -620,7 +620,6 @@ class Replica(Participant):
             if entry[0] == EntryKind.MEMBERSHIP:
                 changed = self._change_for(self._log.last_index + 1)
                 if changed is None:
-                    self._change_ended(Verdict(Outcome.NOT_LEADER, reason="the leader changed"))
                     return None
                 entry = changed
             self._turn_bytes += len(entry)

@@ -330,10 +330,13 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         for name, peer in wanted.items():
             if name not in self._peers:
                 self._add(peer)
+        self._close_disowned()
+
+    def _close_disowned(self) -> None:
+        """Whoever was listened to before this node's log said that the vote is another directory's is heard no more."""
         for name, writer in list(self._inbound_of.items()):
             hello = self._hellos[name]
             if self.is_disowned(name, hello.identity, hello.added):
-                # It was listened to while this node did not know whose the vote is.
                 del self._inbound_of[name]
                 writer.close()
                 self._forget(name)

@@ -11,7 +11,7 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Callable
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -369,10 +369,10 @@ def test_configurations_as_data() -> None:
     configuration = configuration_of([two, one])
     assert (configuration.voters, configuration.learners) == (["a"], ["b"])
     assert decode_configuration(encode_configuration(configuration)) == configuration
-    promoted = changed(configuration, Change.PROMOTE, two, "a", (3, 4))
+    promoted = changed(configuration, Change.PROMOTE, two, "a", (3, 4), 77)
     assert isinstance(promoted, Configuration)
     assert promoted.voters == ["a", "b"]
-    assert promoted.member("b") == Member("b", "h", 2, True, True)
+    assert promoted.member("b") == Member("b", "h", 2, True, True, directory=77)
     assert changed(configuration, Change.ADD, one, "a", (3, 4)) == "a is a member already"
     assert changed(configuration, Change.PROMOTE, one, "a", (3, 4)) == "a votes already"
     assert changed(configuration, Change.REMOVE, Member("z", "h", 3), "a", (3, 4)) == "z is not a member"
@@ -380,9 +380,8 @@ def test_configurations_as_data() -> None:
     assert isinstance(added, Configuration)
     assert added.member("c") == Member("c", "h", 3, False, False, (3, 4))
     assert decode_configuration(encode_configuration(added)) == added
-    assert decode_configuration(b"\x13\x01\x91\x91\x95\xa1a\xa1h\x01\xc3\xc2") == configuration_of(
-        [one]
-    )  # written before there was `added`
+    before_additions_were_noted = b"\x13\x01\x91\x91\x95\xa1a\xa1h\x01\xc3\xc2"
+    assert decode_configuration(before_additions_were_noted) == configuration_of([one])
     full = configuration_of(Member(f"n{n}", "h", n) for n in range(32))
     assert "already" in str(changed(full, Change.ADD, two, "a", (3, 4)))
     for damaged in (b"\x13\x09\x91\x90", b"\x13\x01\xff"):
@@ -560,7 +559,7 @@ def test_a_member_that_joins_asks_others_before_it_believes_that_it_has_a_vote(
 ) -> None:
     monkeypatch.setattr(catchup, "RETRY_SECONDS", 0.0)
     feed = StaleFeed(heard)
-    catching = CatchUp(feed, feed, lambda: True)  # type: ignore[arg-type]
+    catching = CatchUp(cast(FeedClient, feed), feed, lambda: True)
     if heard <= 6:
         asyncio.run(catching.run())
         assert feed.asked == ["a", "b", "a", "b", "a", "b"][:heard]

@@ -95,6 +95,20 @@ def test_a_connection_that_breaks() -> None:
     asyncio.run(work())
 
 
+def test_the_end_came_before_anybody_took_frames() -> None:
+    """Or the connection would be served for ever, and nobody told that it is lost."""
+
+    async def work() -> None:
+        reader, taken = PeerReader(), list[bytes]()
+        reader.feed_data(framed(b"one") + framed(b"two")[:5])
+        reader.feed_eof()
+        with pytest.raises(asyncio.IncompleteReadError):
+            await asyncio.wait_for(reader.frames(taken.append), 5)
+        assert taken == [b"one"]
+
+    asyncio.run(work())
+
+
 def test_nothing_came_at_all() -> None:
     async def work() -> None:
         reader = PeerReader()

@@ -13,11 +13,12 @@ from random import Random
 import msgspec
 import pytest
 
-from journal.configuration import Change
+from journal.configuration import Change, Member
 from journal.errors import CorruptData, MemberRemoved, NodeFatal
 from journal.identity import Identities
+from journal.replica import Replica
 from journal.simulated import Loss, SimulatedDisk
-from journal.transport import FOUNDER, TurnedAway
+from journal.transport import FOUNDER, Peer, TurnedAway
 from tests.journal.cluster import Cluster, run, three
 from tests.journal.test_catchup import change, member_of
 
@@ -109,6 +110,12 @@ def test_a_member_that_was_removed_while_it_was_away() -> None:
     three(work)
 
 
+def known(replica: Replica, name: str) -> Member:
+    member = replica.configuration.member(name)
+    assert member is not None
+    return member
+
+
 def test_the_log_says_whose_a_vote_is_to_those_who_have_forgotten() -> None:
     """Seed 11915: a member that replays the removal of a member forgets its directory, and took the next one that came for the
     voter, which had lost its disk and what it had acknowledged."""
@@ -121,11 +128,15 @@ def test_the_log_says_whose_a_vote_is_to_those_who_have_forgotten() -> None:
         cluster.disks[number] = SimulatedDisk()
         assert (await change(leader, Change.REMOVE, member_of(cluster, number))).committed
         assert (await change(leader, Change.ADD, member_of(cluster, number))).committed
-        assert leader.configuration.member(follower.name).directory == 0  # type: ignore[union-attr]
+        assert known(leader, follower.name).directory == 0
         voter = await cluster.start(number, joining=True)
-        while not (await change(leader, Change.PROMOTE, member_of(cluster, number))).committed:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        assert leader.configuration.member(follower.name).directory == voter._identities.own  # type: ignore[union-attr]
+        while not leader._consensus.is_near(follower.name):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        del leader._transport._inbound_of[follower.name]
+        refused = await change(leader, Change.PROMOTE, member_of(cluster, number))
+        assert refused.reason == f"{follower.name} is not connected"
+        await promote(cluster, leader, number)
+        assert known(leader, follower.name).directory == voter._identities.own
         await cluster.agree((await cluster.commit(2)).position)
         await cluster.crash(number, Loss.NOTHING)
         cluster.disks[number] = SimulatedDisk()
@@ -142,6 +153,12 @@ def test_the_log_says_whose_a_vote_is_to_those_who_have_forgotten() -> None:
         del cluster.replicas[number]
 
     three(work)
+
+
+async def promote(cluster: Cluster, leader: Replica, number: int) -> None:
+    """As soon as it has caught up."""
+    while not (await change(leader, Change.PROMOTE, member_of(cluster, number))).committed:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
 
 
 async def hand_over(cluster: Cluster, number: int) -> None:
@@ -171,8 +188,7 @@ def test_who_was_away_while_the_leader_was_replaced_hears_the_new_one() -> None:
         replaced = await cluster.start(1, joining=True)
         last = await cluster.commit(10)
         await asyncio.wait_for(replaced.applied(last.position), 10)
-        while not (await change(leader, Change.PROMOTE, member_of(cluster, 1))).committed:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        await promote(cluster, leader, 1)
         await hand_over(cluster, 1)
         last = await cluster.commit(11)
         back = await cluster.start(away)
@@ -200,10 +216,9 @@ def test_who_was_away_while_the_leader_was_added_hears_it() -> None:
         assert (await change(leader, Change.ADD, member_of(cluster, 3))).committed
         last = await cluster.commit(2)
         await asyncio.wait_for(added.applied(last.position), 10)
-        while not (await change(leader, Change.PROMOTE, member_of(cluster, 3))).committed:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        await promote(cluster, leader, 3)
         await hand_over(cluster, 3)
-        assert added.configuration.member("node-3").added[1] > cluster.founders  # type: ignore[union-attr]
+        assert known(added, "node-3").added[1] > cluster.founders
         back = await cluster.start(away)
         assert back.configuration.member("node-3") is None
         last = await cluster.commit(3)
@@ -211,10 +226,24 @@ def test_who_was_away_while_the_leader_was_added_hears_it() -> None:
         assert (await cluster.leader()).name == "node-3"
         assert back.configuration == added.configuration
         # Once it knows, who is no member is turned away.
-        assert not back._transport.may_be_added(added.configuration.member("node-3").added)  # type: ignore[union-attr]
+        assert not back._transport.may_be_added(known(added, "node-3").added)
         await cluster.stop()
 
     run(work())
+
+
+def test_a_guest_holds_no_log_back() -> None:
+    """It is none of those for whom a leader keeps entries."""
+
+    async def work(cluster: Cluster) -> None:
+        await cluster.agree((await cluster.commit(1)).position)
+        leader = await cluster.leader()
+        while leader._lowest_match() != leader._log.last_index:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        leader._transport._add(Peer("node-9", "127.0.0.1", 1))
+        assert leader._lowest_match() == leader._log.last_index
+
+    three(work)
 
 
 def test_old_news_turn_nobody_out() -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from pysyncobj.node import Node
 
 from journal.consensus import WITNESS_SECONDS
+from journal.event import Verdict
 from journal.news import News
 from journal.replica import Replica
 from journal.transport import Message
@@ -109,14 +111,49 @@ def test_nobody_waits_for_a_heartbeat() -> None:
     three(work, heartbeat_seconds=0.5, election_seconds_min=1.6, election_seconds_max=2.0)
 
 
+def test_who_only_asks_whether_there_is_a_majority_is_not_told_of_every_commit() -> None:
+    """A node asks twice a second for itself. The news wait for it, like for any other at which nobody works."""
+
+    async def work(cluster: Cluster) -> None:
+        await cluster.commit(1)
+        leader = await cluster.leader()
+        follower = (await cluster.followers())[0]
+        await asyncio.sleep(1.1)  # what the test has done so far is forgotten
+        counts, answers = news_sent(leader), list[Verdict | None]()
+        began = time.monotonic()
+        for txid in range(2, 102):
+            follower.read_barrier(answers.append, for_client=False)
+            assert (await leader.submit(put(txid, 0, b"%d" % txid))).committed
+        assert counts[follower.name] <= 2 + (time.monotonic() - began) / 0.005
+        while len(answers) < 100:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert answers == [None] * 100
+        counts.clear()
+        for txid in range(102, 152):
+            follower.read_barrier(answers.append)
+            assert (await leader.submit(put(txid, 0, b"%d" % txid))).committed
+        assert counts[follower.name] >= 45
+
+    three(work, heartbeat_seconds=0.5, election_seconds_min=1.6, election_seconds_max=2.0)
+
+
+def news_sent(replica: Replica) -> Counter[str]:
+    """From now on, how many messages with nothing but news go to each peer."""
+    return sent(replica, lambda message: message["type"] == "append_entries" and not message["entries"])
+
+
 def entries_sent(replica: Replica) -> Counter[str]:
     """From now on, how many messages with entries go to each peer."""
+    return sent(replica, lambda message: bool(message.get("entries")))
+
+
+def sent(replica: Replica, counts_it: Callable[[Message], bool]) -> Counter[str]:
     counts: Counter[str] = Counter()
     transport = replica._transport
     send = transport.send
 
     def counting(node: Node, message: Message) -> bool:
-        counts[node.id] += bool(message.get("entries"))
+        counts[node.id] += counts_it(message)
         return send(node, message)
 
     transport.send = counting  # type: ignore[method-assign]
