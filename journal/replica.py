@@ -1,4 +1,4 @@
-"""The replica: drives consensus, groups proposals into blocks, applies what is committed, and answers.
+"""The replica: drives consensus and groups proposals into blocks; what is committed is applied and answered.
 
     propose ─▶ waiting ─▶ block ─▶ tick ─▶ log ─▶ flush ─▶ synchronize ┄┄┄ (the disk works; meanwhile: apply the block before)
                                     ▲                           │
@@ -7,16 +7,11 @@
 One *turn* is: deliver inbound messages → tick → flush → start a synchronization → apply. There is one logical task, the
 chain of turns, and one invariant: **never tick while a synchronization is in flight**. So a tick sees only durable
 entries of its own, everything that it wants sent waits for the next synchronization (but for new entries to order, see
-`journal.consensus`), and while the disk works whatever is proposed collects into the next block: group commit, without any timer. The chain is written as callbacks, not as a
-coroutine, because it is on the path of every commit; when nothing is to do it rests and costs nothing.
+`journal.consensus`), and while the disk works whatever is proposed collects into the next block: group commit, without any timer.
+The chain is written as callbacks, not as a coroutine, because it is on the path of every commit; when nothing is to do it rests and
+costs nothing. A synchronization that was waited for in place (`journal.synchronizer`) is over within its turn.
 
-Applying is: adjudicate → subscribers (views) → verdicts → event log (the Raft log has it durably already). It takes only entries that are committed and
-durable here, and overlaps with the synchronization of the next block, so that the core and the disk work at the same
-time. Apply never raises: what a proposal may cause is a verdict; anything else is NodeFatal and stops the replica.
-
-**Large transactions.** Writes beyond one entry travel as fragments, ordered like everything else and kept in the Raft
-log (`journal.staging`). When their proposal commits, the event is published part by part, one turn of the loop each, so
-that other work goes on between; nothing after it is applied before its end.
+While the disk works the block before is applied: `journal.applying`.
 
 **Members.** At a follower, a proposal travels to the leader (`journal.forwarding`), and its verdict comes from this node's
 own log. Strong reads ask the leader how far (`journal.reads`), or wait for closed time (`journal.closed`). Who belongs,
@@ -32,35 +27,33 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import AsyncIterable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, Coroutine, Iterable
 from itertools import chain
 
 import msgspec
 
 from journal.adjudicator import Adjudicator
+from journal.applying import Applying
 from journal.catchup import Mark
 from journal.clock import HybridClock
 from journal.configuration import founding
 from journal.environment import Environment
 from journal.errors import BorealError, NodeFatal
 from journal.event import (
-    Block,
     EntryKind,
     Fragment,
     Outcome,
     Proposal,
     Verdict,
     Write,
-    decode_entry,
     encode_block,
     encode_fragment,
     encode_proposal,
 )
 from journal.eventlog import EventLog
-from journal.gathering import Gathering, Wait, gathering_for
+from journal.gathering import Wait, gathering_for
 from journal.housekeeping import Housekeeper
 from journal.large import LargeTransaction
-from journal.participant import Participant
 from journal.queued import Callback, Ordered, Waiting
 from journal.recovery import recover
 from journal.resolution import TransactionStatus as TransactionStatus
@@ -73,13 +66,10 @@ from journal.transport import Peer
 
 logger = logging.getLogger(__name__)
 
-_PARTS_PER_SYNCHRONIZATION = 16
 _REST_SECONDS = 0.001
-_TIMER_US = 2000
-"""How much too early a timer may be, generously."""
 
 
-class Replica(Participant):
+class Replica(Applying):
     """One member of the journal.
 
     Args:
@@ -118,22 +108,17 @@ class Replica(Participant):
         self._applied = 0
         self._turn_bytes = 0
         self._ordering_term = -1
-        self._gathering: Gathering | None = None
         self._hold = Wait.NO
         self._resting: asyncio.TimerHandle | None = None
         self._synchronizing = False
         self._synchronization_ended: asyncio.Future[None] | None = None
         self._scheduled = False
-        self._writing_behind = False
         self._running = False
         self._draining = False
-        self._large: tuple[Iterator[None], list[Callback | None], Verdict, int] | None = None
-        self._parts = 0
         self._timer: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._was_leader = False
         self._deposed_at = 0.0
-        self._lead_us = int(settings.commit_lead_ms * 1000)
         self.clock = HybridClock(environment.clock, lead_us=self._lead_us)
 
     # ---- life -------------------------------------------------------------------------------------------------------
@@ -679,173 +664,6 @@ class Replica(Participant):
             self._answer(self._ordered.pop(index).callbacks, Verdict(Outcome.UNKNOWN, reason="the leader changed"))
         if proposals is not None:
             self._ordered[index] = Ordered(term, self._loop.time(), timestamp, proposals, callbacks)
-
-    # ---- applying ---------------------------------------------------------------------------------------------------
-
-    def _apply(self) -> None:
-        """Apply what is committed and durable, a bounded number of entries at a time."""
-        if self._catching_up:
-            if not self._ready.done():
-                self._ready.set_result(None)
-            return
-        limit = min(self._consensus.committed_index, self._log.durable_index)
-        if self._settings.fast_commit:
-            limit = self._fast_limit(limit)
-        if self._applied >= limit or self._large is not None:
-            if not self._ready.done() and self._large is None:
-                self._become_ready(limit)
-            return
-        for _ in range(64):
-            index = self._applied + 1
-            if index > limit or self._large is not None:
-                break
-            self._apply_entry(index, self._ordered.get(index))
-            if self._large is None:
-                self._applied = index
-                ordered = self._ordered.pop(index, None)
-                if ordered is not None and self._gathering is not None:
-                    self._gathering.applied(self._loop.time() - ordered.since)
-        if not self._alone:
-            self._progressed()
-        if self._applied < limit and self._large is None:
-            self._loop.call_soon(self._apply_more)
-        elif not self._ready.done():
-            self._become_ready(limit)
-
-    def _apply_more(self) -> None:
-        if self._running:
-            try:
-                self._apply()
-            except BaseException as error:
-                self._fail(error)
-
-    def _become_ready(self, limit: int) -> None:
-        """Alone: ready when leading, with the no-op of this term applied, and so all that any term had committed."""
-        log = self._log
-        if not self._alone or (self._consensus.is_leader and self._applied == limit == log.last_index):
-            self._ready.set_result(None)
-
-    def _apply_entry(self, index: int, ordered: Ordered | None) -> None:
-        machine = self._machine
-        entry, _, term = self._log.entry(index)
-        if term != self._applied_term:
-            self._term_began(term)
-        callbacks: list[Callback | None] = []
-        if ordered is not None and ordered.term == term:
-            # This node wrote the entry: what it says need not be decoded.
-            content: Block | Fragment | None = Block(self._settings.node, ordered.timestamp, ordered.proposals)
-            callbacks = ordered.callbacks
-        else:
-            content = decode_entry(entry)
-            if ordered is not None:
-                self._answer(
-                    ordered.callbacks, Verdict(Outcome.NOT_LEADER, reason="another leader's entry took its place")
-                )
-        if isinstance(content, Fragment):
-            machine.stage(index, content)
-            if self._forwarder.fragment_bytes:
-                self._forwarder.fragment_applied(content)
-        elif isinstance(content, Block):
-            if content.abandoned:
-                machine.abandon(content.abandoned)
-            if len(content.proposals) == 1 and content.proposals[0].fragments:
-                verdict, parts = machine.conclude(index, content.timestamp, content.proposals[0])
-                txid = content.proposals[0].txid
-                if parts is None:
-                    self._answer([*callbacks, *self._forwarder.take(txid)], verdict)
-                else:
-                    self._large = (parts, callbacks, verdict, txid)
-                    self._continue_large()
-            elif content.proposals:
-                verdicts = machine.apply(index, content.timestamp, content.proposals)
-                self.clock.observe(machine.frontier.commit_ts)
-                for callback, verdict in zip(callbacks, verdicts, strict=False):
-                    self._answer((callback,), verdict)
-                if not self._writing_behind:
-                    self._writing_behind = True
-                    self._loop.call_soon(self._write_behind)
-                if self._forwarder.undecided:
-                    for proposal, verdict in zip(content.proposals, verdicts, strict=True):
-                        self._answer(self._forwarder.take(proposal.txid), verdict)
-        elif entry[0] == EntryKind.MEMBERSHIP:
-            self._membership_applied(index)
-
-    def _write_behind(self) -> None:
-        """The event log is written when the verdicts are out."""
-        self._writing_behind = False
-        if not self.failed.done():
-            try:
-                self._events.write_behind()
-            except BaseException as error:
-                self._fail(error)
-
-    def _answer(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
-        """A caller's exception is the caller's: nothing here depends on it."""
-        if self._lead_us and verdict.commit_ts:
-            late_us = self._late_us(verdict.commit_ts)
-            if late_us > 0:
-                self._loop.call_later(late_us / 1e6, self._answer_late, list(callbacks), verdict)
-                return
-        self._tell(callbacks, verdict)
-
-    def _tell(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
-        for callback in callbacks:
-            if callback is not None:
-                try:
-                    callback(verdict)
-                except Exception as error:
-                    self._loop.call_exception_handler({"message": "verdict callback failed", "exception": error})
-
-    def _late_us(self, commit_ts: int) -> int:
-        """Commit timestamps lead the clock: an acknowledgement before its timestamp has passed could be missed by a reader who trusts
-        closed time. A node that does not trust its own clock waits for the whole lead, by a timer."""
-        return commit_ts - self._environment.clock.wall_us() if self._clock_watch.trusted else self._lead_us + _TIMER_US
-
-    def _answer_late(self, callbacks: list[Callback | None], verdict: Verdict) -> None:
-        """It has waited; perhaps a little too short, which a clock that is trusted tells."""
-        if self._clock_watch.trusted:
-            self._answer(callbacks, verdict)
-        else:
-            self._tell(callbacks, verdict)
-
-    def _continue_large(self) -> None:
-        """Publish one part of a large event, then let others have the loop."""
-        if not self._running or self._large is None:
-            return
-        parts, callbacks, verdict, txid = self._large
-        try:
-            if next(parts, self) is None:
-                self._parts += 1
-                if self._parts % _PARTS_PER_SYNCHRONIZATION == 0:
-                    self._keep_house()
-                self._loop.call_soon(self._continue_large)
-                return
-            self._large = None
-            self._applied += 1
-            self._ordered.pop(self._applied, None)
-            self.clock.observe(verdict.commit_ts)
-            self._answer([*callbacks, *self._forwarder.take(txid)], verdict)
-            if not self._alone:
-                self._progressed()
-            self._apply()
-            self._wake()
-        except BaseException as error:
-            self._fail(error)
-
-    def _keep_house(self) -> None:
-        if not self._keeper.busy:
-            self._keeper.busy = True
-            self._spawn(self._housekeeping())
-
-    async def _housekeeping(self) -> None:
-        try:
-            self._events.write_behind()
-            await self._keeper.run(lambda: self._running)
-            self._settle()
-        except (asyncio.CancelledError, GeneratorExit):
-            raise
-        except BaseException as error:
-            self._fail(error)
 
     # ---- ending -----------------------------------------------------------------------------------------------------
 
