@@ -184,13 +184,14 @@ class Client:
         if attempt is None:
             return
         if self._chance.random() < 0.5:
-            asked = self._chance.choice([node for node in self._cluster.nodes if node.up]).replica
-            assert asked is not None
-            try:
-                async with asyncio.timeout(STATUS_SECONDS_MAX):
-                    status = await asked.resolve(attempt.txid)
-            except TimeoutError:
+            asked = self._chance.choice([node for node in self._cluster.nodes if node.up])
+            assert asked.replica is not None
+            # By the process that is asked: what it began to do must not end with the one that asks.
+            answer = asked.call(self._cluster.loop.create_task, asked.replica.resolve(attempt.txid))
+            done, _ = await asyncio.wait({answer}, timeout=STATUS_SECONDS_MAX)
+            if not done:
                 return  # whom it asked has crashed
+            status = answer.result()
             if status not in (TransactionStatus.ABORTED, TransactionStatus.COMMITTED):
                 return
             attempt.resolved = status.value
