@@ -5,6 +5,12 @@
 It overlaps with the synchronization of the next block, so that the core and the disk work at the same time. Apply never raises: what a
 proposal may cause is a verdict; anything else is NodeFatal and stops the replica.
 
+**Resting.** What applying costs is mostly by the turn: a third event in a row costs a quarter of the first. So a member at which nobody
+reads, commits or follows applies what has come once per tick (a quarter of a heartbeat), or when `_ENTRIES_PER_TURN` wait; whoever comes
+is served at once (`_uses`), and a member that leads never rests. Measured (simple-update, eight clients at the leader, three nodes on two cores, six
+pairs of 3 s): 1.11 times as many transactions together with a witness that gets its blocks in one message per 25 ms; 20 % less processor time
+at the follower, 42 % at the witness.
+
 **Large transactions.** Writes beyond one entry travel as fragments, ordered like everything else and kept in the Raft
 log (`journal.staging`). When their proposal commits, the event is published part by part, one turn of the loop each, so
 that other work goes on between; nothing after it is applied before its end.
@@ -27,6 +33,8 @@ from journal.transport import Peer
 
 _ENTRIES_PER_TURN = 64
 _PARTS_PER_SYNCHRONIZATION = 16
+_USED_SECONDS = 1.0
+"""For so long somebody counts as working at this member."""
 _TIMER_US = 2000
 """How much too early a timer may be, generously."""
 
@@ -47,6 +55,27 @@ class Applying(Participant):
         self._parts = 0
         self._writing_behind = False
         self._lead_us = int(settings.commit_lead_ms * 1000)
+        self._used_at = -_USED_SECONDS
+
+    def _uses(self) -> None:
+        """Not to rest, and apply at once what has come."""
+        now = self._loop.time()
+        if now - self._used_at >= _USED_SECONDS:
+            self._loop.call_soon(self._apply_more)
+        self._used_at = now
+
+    def _rests(self) -> bool:
+        """Whether nobody here waits for what is applied, so that several blocks may be applied together, with the next tick of time."""
+        return not (
+            self._consensus.is_leader
+            or self._loop.time() - self._used_at < _USED_SECONDS
+            or self._ordered
+            or self._forwarder.undecided
+            or self._forwarder.fragment_bytes
+            or self._machine.is_awaited
+            or not self._ready.done()
+            or self._consensus.committed_index - self._applied >= _ENTRIES_PER_TURN
+        )
 
     def _apply(self) -> None:
         """Apply what is committed and durable, a bounded number of entries at a time."""

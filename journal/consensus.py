@@ -70,7 +70,7 @@ logger = logging.getLogger(__name__)
 LEASE_SHARE = 0.8
 """The part of the minimum election timeout that a lease lasts: allows clocks to drift apart by a fifth."""
 
-WITNESS_SECONDS = 0.01
+WITNESS_SECONDS = 0.025
 """For so long entries may wait before they are sent to a witness."""
 
 _FOLLOWER = 0

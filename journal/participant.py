@@ -133,6 +133,10 @@ class Participant(ABC):
         """Tell proposers."""
 
     @abstractmethod
+    def _uses(self) -> None:
+        """Somebody at this member reads, commits or follows, and waits for what is applied."""
+
+    @abstractmethod
     def _enqueue(self, waiting: Waiting) -> None:
         """Have something ordered."""
 
@@ -326,6 +330,8 @@ class Participant(ABC):
         if not self._running:
             callback(Verdict(Outcome.NOT_LEADER, reason="this node is stopping"))
         else:
+            if for_client:
+                self._uses()
             self._reads.request(callback, for_client=for_client)
 
     @property
@@ -354,6 +360,7 @@ class Participant(ABC):
         if not self._running:
             callback(Verdict(Outcome.NOT_LEADER, reason="this node is stopping"))
         else:
+            self._uses()
             self._closed.wait(timestamp_us, callback, timeout_seconds)
 
     def _read_target(self) -> int:

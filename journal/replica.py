@@ -240,6 +240,7 @@ class Replica(Applying):
         if not self._running:
             return None
         if not self.has_lease or (self._settings.fast_commit and not self._alone):
+            self._uses()
             return self.closed_us
         if self._applied < self._log.last_index or self._large is not None:
             return self.frontier.commit_ts
@@ -361,6 +362,7 @@ class Replica(Applying):
         """Wait until subscribers have been given this position."""
         if not self._running:
             raise BorealError("the journal stopped")
+        self._uses()
         await self._machine.reached(position)
 
     def _refusal(self) -> Verdict | None:
@@ -374,6 +376,7 @@ class Replica(Applying):
         return None
 
     def _propose_elsewhere(self, data: bytes, proposal: Proposal, callback: Callback) -> None:
+        self._uses()
         if len(data) > self._settings.entry_bytes_max:
             self._spawn(self._propose_in_fragments(proposal, callback))
         else:
@@ -465,7 +468,8 @@ class Replica(Applying):
                     self._synchronizing = True
             else:
                 transport.release()
-            self._apply()
+            if not self._rests():
+                self._apply()
         except BaseException as error:
             self._fail(error)
             return
@@ -525,6 +529,10 @@ class Replica(Applying):
         if not self._running:
             return
         self._wake()
+        if self._rests():
+            self._apply_more()
+            if not self._running:
+                return
         consensus = self._consensus
         if self._was_leader and not consensus.is_leader:
             self._deposed_at = self._loop.time()

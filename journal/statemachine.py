@@ -173,6 +173,11 @@ class StateMachine:
                 subscriber([event])
         self._subscribers.append(subscriber)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for a position."""
+        return bool(self._waiters)
+
     async def reached(self, position: int) -> None:
         """Wait until the frontier is at `position` or beyond."""
         if self.frontier.position < position:
