@@ -127,7 +127,9 @@ def run_seed(seed: int, plan: Plan | None = None, on_line: Callable[[str], None]
     plan = plan or Plan()
     chance = Random(f"{seed}/run")
     loop = SimulatedLoop(lambda: 0.0005 + chance.random() * 0.002)
-    with deterministic_world(), virtual_slices(loop), TemporaryDirectory() as directory:
+    # An iterator may hold a crashed node's database open for a moment, and that may make a file while its directory is removed.
+    files = TemporaryDirectory(ignore_cleanup_errors=True)
+    with deterministic_world(), virtual_slices(loop), files as directory:
         run = _Run(seed, plan, loop, Path(directory))
         try:
             return run.run()
