@@ -318,6 +318,11 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         return now < self._lease_known_until
 
     @property
+    def silence_seconds(self) -> float:
+        """Follower only: for how long no leader has been heard, or none since the start."""
+        return self._clock.monotonic() - self._leader_heard
+
+    @property
     def has_committed_in_term(self) -> bool:
         """Leader only: whether an entry of its own term is committed, so that it knows what is (Raft §8)."""
         return bool(self._isLeader()) and self.committed_index >= self._first_of_term

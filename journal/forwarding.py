@@ -9,7 +9,7 @@ transaction id.
 **Nothing is sent twice**, and only the leader of the term for which it was sent may order it. What becomes of a proposal
 whose leader or connection was lost on the way is known as soon as its entry is applied here, or *any entry of a later term*:
 entries are in the log in the order of their terms, so what has not come by then never will (NOT_LEADER). Only if neither
-happens in time (`unknown_after_seconds`) the verdict is UNKNOWN. A refusal by the leader says the same at once, and so
+happens in time (`unknown_after_seconds`, or two elections without a leader: this node is cut off) the verdict is UNKNOWN. A refusal by the leader says the same at once, and so
 does a connection over which nothing could be sent.
 
 **Bounds.** Undecided proposals are bounded by number and bytes (OVERLOADED beyond); the fragments of large transactions
@@ -148,13 +148,12 @@ class Forwarder:
         if lost:
             self.refuse(lost, Verdict(Outcome.NOT_LEADER, reason="the leader was lost before it was ordered"))
 
-    def expire(self) -> None:
-        """Give up on what was sent too long ago."""
-        horizon = self._loop.time() - self._settings.unknown_after_seconds
+    def expire(self, horizon: float) -> None:
+        """Give up on what was sent before this (loop time)."""
         verdict = Verdict(Outcome.UNKNOWN, reason="the leader was lost before the outcome was known here")
         old = []
         for txid, undecided in self.undecided.items():
-            if undecided.since > horizon:
+            if undecided.since >= horizon:
                 break
             old.append(txid)
         old += [txid for txid, (since, _, _) in self._fragment_refused.items() if since < horizon]

@@ -67,6 +67,8 @@ from journal.transport import Peer
 logger = logging.getLogger(__name__)
 
 _REST_SECONDS = 0.001
+_ELECTIONS = 2
+"""So many of the longest election timeouts without a leader, and this node is cut off."""
 
 
 class Replica(Applying):
@@ -119,6 +121,7 @@ class Replica(Applying):
         self._background: set[asyncio.Task[None]] = set()
         self._was_leader = False
         self._deposed_at = 0.0
+        self._silent_ticks = 0
         self.clock = HybridClock(environment.clock, lead_us=self._lead_us)
 
     # ---- life -------------------------------------------------------------------------------------------------------
@@ -537,6 +540,7 @@ class Replica(Applying):
         if self._was_leader and not consensus.is_leader:
             self._deposed_at = self._loop.time()
         self._was_leader = consensus.is_leader
+        horizon = self._horizon()
         if not consensus.is_leader or self._transfer.holding:
             self._fairness.release()
         if not consensus.is_leader:
@@ -545,10 +549,10 @@ class Replica(Applying):
             if self._waiting:
                 self._redirect_waiting()
             if self._ordered:
-                self._give_up_old()
+                self._give_up_before(horizon)
         self._clock_watch.on_timer()
         if not self._alone:
-            self._forwarder.expire()
+            self._forwarder.expire(horizon)
             self._reads.on_timer()
             self._closed.on_timer()
             self._transfer.on_timer()
@@ -582,8 +586,17 @@ class Replica(Applying):
                 self._loop.call_soon(each.callback, verdict)
         self._let_in()
 
-    def _give_up_old(self) -> None:
-        horizon = self._loop.time() - self._settings.unknown_after_seconds
+    def _horizon(self) -> float:
+        """What was sent or ordered before this (loop time) and is not decided is given up: `unknown_after_seconds` ago, or now where
+        there has been no leader for so long that a majority would have elected one: this node is cut off from it. That is counted in
+        ticks, so that a process which was stopped looks at what has arrived first."""
+        consensus, settings = self._consensus, self._settings
+        hears = consensus.is_leader or consensus.silence_seconds < settings.election_seconds_min
+        self._silent_ticks = 0 if hears else self._silent_ticks + 1
+        is_cut_off = self._silent_ticks * self._tick_seconds > _ELECTIONS * settings.election_seconds_max
+        return self._loop.time() - (0.0 if is_cut_off else settings.unknown_after_seconds)
+
+    def _give_up_before(self, horizon: float) -> None:
         verdict = Verdict(Outcome.UNKNOWN, reason="the leader changed before the outcome was known here")
         for index, ordered in list(self._ordered.items()):
             if ordered.since < horizon:

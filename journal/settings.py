@@ -44,7 +44,7 @@ class ReplicaSettings:
     election_seconds_min: float = 0.6
     election_seconds_max: float = 1.2
     unknown_after_seconds: float = 10.0
-    """A proposal ordered by a leader that lost its office is answered UNKNOWN after this."""
+    """A proposal whose leader lost its office or its connection is answered UNKNOWN after this; sooner where no leader is heard."""
     read_timeout_seconds: float = 1.0
     """A strong read that could not be confirmed by then is refused."""
     closed_seconds: float = 0.0

@@ -292,3 +292,25 @@ def test_a_leader_whose_successor_does_not_take_over_has_a_lease_again() -> None
         await cluster.agree(last.position)
 
     three(work, transfer_seconds=0.3)
+
+
+def test_who_is_cut_off_says_soon_that_nobody_knows() -> None:
+    """Not after `unknown_after_seconds`, which is for members that hear a leader."""
+
+    async def work(cluster: Cluster) -> None:
+        leader = await cluster.leader()
+        follower, other = await cluster.followers()
+        assert (await follower.submit(put(1, 0, b"a"))).committed
+        # Disks that never answer: both take what is sent to them, and say nothing more.
+        follower._synchronizing = other._synchronizing = True
+        began = asyncio.get_running_loop().time()
+        found = await asyncio.wait_for(
+            asyncio.gather(leader.submit(put(2, 0, b"b")), follower.submit(put(3, 0, b"c"))), 8
+        )
+        took = asyncio.get_running_loop().time() - began
+        assert [verdict.outcome for verdict in found] == [Outcome.UNKNOWN] * 2
+        assert found[0].sqlstate == "40003"
+        assert took > 1.2  # an election's time is left for a new leader, who would know
+        follower._synchronizing = other._synchronizing = False
+
+    three(work)

@@ -224,7 +224,7 @@ def test_one_frame_for_each_turn_and_bounded_ones() -> None:
 
 def test_bounds_refusals_and_what_is_never_answered() -> None:
     async def work() -> None:
-        sent = Sent(waiting_proposals_max=3, unknown_after_seconds=0.05)
+        sent = Sent(waiting_proposals_max=3)
         answers: list[Verdict] = []
         for txid in range(5):
             sent.forwarder.propose(txid, b"x", collect(answers))
@@ -234,10 +234,10 @@ def test_bounds_refusals_and_what_is_never_answered() -> None:
         await asyncio.sleep(0)
         assert answers[2].outcome is Outcome.NOT_LEADER
         assert sent.forwarder.take(1) == [answers.append]
-        sent.forwarder.expire()
+        sent.forwarder.expire(asyncio.get_running_loop().time() - 0.05)
         await asyncio.sleep(0.06)
         assert len(answers) == 3
-        sent.forwarder.expire()
+        sent.forwarder.expire(asyncio.get_running_loop().time() - 0.05)
         await asyncio.sleep(0)
         assert answers[3].outcome is Outcome.UNKNOWN
         assert sent.forwarder.undecided == {}
