@@ -122,6 +122,7 @@ class Replica(Applying):
         self._was_leader = False
         self._deposed_at = 0.0
         self._silent_ticks = 0
+        self._is_cut_off = False
         self.clock = HybridClock(environment.clock, lead_us=self._lead_us)
 
     # ---- life -------------------------------------------------------------------------------------------------------
@@ -380,7 +381,10 @@ class Replica(Applying):
 
     def _propose_elsewhere(self, data: bytes, proposal: Proposal, callback: Callback) -> None:
         self._uses()
-        if len(data) > self._settings.entry_bytes_max:
+        if self._is_cut_off:
+            # A connection may still take what is sent, and nobody would ever know what became of it.
+            self._loop.call_soon(callback, Verdict(Outcome.NOT_LEADER, reason="this node is cut off from the majority"))
+        elif len(data) > self._settings.entry_bytes_max:
             self._spawn(self._propose_in_fragments(proposal, callback))
         else:
             self._forwarder.propose(proposal.txid, data, callback)
@@ -593,8 +597,8 @@ class Replica(Applying):
         consensus, settings = self._consensus, self._settings
         hears = consensus.is_leader or consensus.silence_seconds < settings.election_seconds_min
         self._silent_ticks = 0 if hears else self._silent_ticks + 1
-        is_cut_off = self._silent_ticks * self._tick_seconds > _ELECTIONS * settings.election_seconds_max
-        return self._loop.time() - (0.0 if is_cut_off else settings.unknown_after_seconds)
+        self._is_cut_off = self._silent_ticks * self._tick_seconds > _ELECTIONS * settings.election_seconds_max
+        return self._loop.time() - (0.0 if self._is_cut_off else settings.unknown_after_seconds)
 
     def _give_up_before(self, horizon: float) -> None:
         verdict = Verdict(Outcome.UNKNOWN, reason="the leader changed before the outcome was known here")

@@ -311,6 +311,8 @@ def test_who_is_cut_off_says_soon_that_nobody_knows() -> None:
         assert [verdict.outcome for verdict in found] == [Outcome.UNKNOWN] * 2
         assert found[0].sqlstate == "40003"
         assert took > 1.2  # an election's time is left for a new leader, who would know
+        later = await asyncio.wait_for(follower.submit(put(4, 0, b"d")), 1)
+        assert (later.outcome, later.sqlstate) == (Outcome.NOT_LEADER, "57P03")
         follower._synchronizing = other._synchronizing = False
 
     three(work)
