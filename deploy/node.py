@@ -59,8 +59,8 @@ logger = logging.getLogger(__name__)
 
 COLLECT_SECONDS = 5.0
 COLLECT_KEYS = 500
-READ_SECONDS_MAX = 1.0
-"""A strong read that no majority has confirmed by then is refused."""
+READ_SECONDS_MAX = 0.9
+"""A strong read that no majority has confirmed by then is refused: within a second, as seen by the client."""
 LEADER_SECONDS_MAX = 0.8
 """How long a COMMIT looks for a leader before it is refused; a region without a majority says so within a second."""
 LEADER_RETRY_SECONDS = 0.02

@@ -41,7 +41,7 @@ PREPARED_MAX = 10_000
 PORTALS_MAX = 1000
 
 
-_QUERY, _BIND = b"QB"
+_QUERY, _PARSE, _DESCRIBE, _BIND = b"QPDB"
 _WITHOUT_SNAPSHOT = (
     syntax_commands.Transaction,
     syntax_commands.Set,
@@ -58,17 +58,36 @@ _WITHOUT_SNAPSHOT = (
 """Statements that read nothing which other transactions write."""
 
 
+def _unwrapped(node: syntax.Statement) -> syntax.Statement:
+    """The query that EXPLAIN, COPY, PREPARE or DECLARE CURSOR is about; any other statement as it is."""
+    while True:
+        inner: syntax.Statement | None = None
+        if isinstance(node, syntax_commands.Explain | syntax_commands.Prepare):
+            inner = node.statement
+        elif isinstance(node, syntax_commands.Copy | syntax_commands.DeclareCursor):
+            inner = node.query
+        if inner is None:
+            return node
+        node = inner
+
+
 class ExtendedQuery(InlineStatements):
     """The storey of the extended protocol."""
 
     def wants_snapshot(self, kind: int, body: bytes) -> bool:
-        """Whether a Query, Bind or Execute may fix a snapshot. What is wrong with the message is for its handler to say."""
+        """See session_contract.Session. What is wrong with the message is for its handler to say."""
         if self.transaction is not None or self.transaction_status == "E":
             return False
         try:
             if kind == _QUERY:
-                parsed = self.gateway.parse(body[:-1].decode())
-                return any(not isinstance(statement.statement, _WITHOUT_SNAPSHOT) for statement in parsed)
+                return any(self._reads_now(each.statement) for each in self.gateway.parse(body[:-1].decode()))
+            if kind == _PARSE:
+                return any(
+                    isinstance(each.statement, PLANNABLE) for each in self.gateway.parse(messages.parse_parse(body)[1])
+                )
+            if kind == _DESCRIBE:
+                target, name = messages.parse_target(body, "DESCRIBE")
+                return target == "S" and isinstance(self.find_prepared(name).node, PLANNABLE)
             if kind == _BIND:
                 node = self.find_prepared(messages.parse_bind(body).statement).node
             else:
@@ -76,7 +95,13 @@ class ExtendedQuery(InlineStatements):
                 node = prepared.node if prepared is not None else None
         except (SqlError, UnicodeDecodeError):
             return False
-        return node is not None and not isinstance(node, _WITHOUT_SNAPSHOT)
+        return node is not None and self._reads_now(node)
+
+    def _reads_now(self, node: syntax.Statement) -> bool:
+        """Not a command about the session only, nor a query AS OF, for which nobody else is asked."""
+        if isinstance(node, syntax_commands.Execute) and (prepared := self.prepared.get(node.name)) is not None:
+            node = prepared.node or node
+        return not isinstance(_unwrapped(node), (*_WITHOUT_SNAPSHOT, syntax.AsOfQuery))
 
     def parse(self, name: str, sql: str, parameter_types: Sequence[int]) -> None:
         """Parse: prepare a statement."""

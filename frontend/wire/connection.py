@@ -79,6 +79,7 @@ _READY = messages.READY_FOR_QUERY
 
 # Message types by their byte, and the longest that PostgreSQL lets each be.
 _Q, _P, _B, _D, _E, _C, _H, _S, _X, _F, _d, _c, _f = b"QPBDECHSXFdcf"
+_READING = frozenset((_Q, _P, _D, _B, _E))
 _BYTES_MAX = {
     **dict.fromkeys((_Q, _P, _B, _F, _d), PROTOCOL_MESSAGE_BYTES_MAX),
     **dict.fromkeys((_D, _E, _C, _H, _S, _X, _c, _f), SMALL_MESSAGE_BYTES_MAX),
@@ -103,6 +104,7 @@ class PostgresConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_asked_in",
         "_buffer",
         "_buffered",
         "_channel",
@@ -157,7 +159,8 @@ class PostgresConnection(asyncio.Protocol):
         self._lost = lost
         self._turn = turn
         self._reads: StrongReads = LocalReads()
-        self._granted = False  # the message at hand may fix its snapshot
+        self._granted = False  # the message at hand may read
+        self._asked_in = 0  # of `batches`
         self._refusal: SqlError | None = None  # or why it may not
         self._held = 0
         self._mode = NORMAL
@@ -494,6 +497,8 @@ class PostgresConnection(asyncio.Protocol):
                 self._settle()
         finally:
             self._dispatching = False
+            if self._granted and not self._held & STOPS:
+                self._granted = False  # whoever sends more may know more by then
             if self._held & CLOSED:
                 self._buffered = 0
             elif position == size:
@@ -507,11 +512,13 @@ class PostgresConnection(asyncio.Protocol):
     def _must_ask(self, kind: int, body: bytes) -> bool:
         """Whether the message has to wait until the local view is recent enough for a strong read; then it is asked for."""
         if self._granted:
-            if kind in (_Q, _E, _S):  # a Bind is granted for its Execute
+            # A Bind is granted for its Execute, a Parse for those that had come along with it when it asked.
+            if kind in (_Q, _E, _S) or (kind == _P and self._asked_in != self.batches):
                 self._granted = False
             return False
-        if kind not in (_Q, _B, _E) or self._mode or not cast(Session, self.session).wants_snapshot(kind, body):
+        if kind not in _READING or self._mode or not cast(Session, self.session).wants_snapshot(kind, body):
             return False
+        self._asked_in = self.batches
         self._held |= ASKING
         self._reads.barrier(self._answered)
         return True

@@ -131,8 +131,9 @@ class Session(Protocol):
     """What the connection asks before a message that `wants_snapshot`, where that needs asking."""
 
     def wants_snapshot(self, kind: int, body: bytes) -> bool:
-        """Whether handling this message (Query, Bind or Execute, by its type byte) may fix a transaction's snapshot. Called only
-        where strong reads have to wait; for Bind, on behalf of the Execute that follows."""
+        """Whether handling this message (Query, Parse, Describe, Bind or Execute, by its type byte) reads what other transactions
+        write, without a snapshot that is fixed by now. Parse and Describe of a statement read the catalog; Bind is called on behalf of
+        the Execute that follows. Called only where strong reads have to wait."""
 
     def query(self, sql: str) -> None:
         """Simple query: any number of statements. Replies, but never ReadyForQuery."""

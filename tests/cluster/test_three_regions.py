@@ -330,6 +330,11 @@ def test_a_minority_refuses_writes(cluster: LocalCluster) -> None:
     """The leader, cut off from both others, must say 57P03; the rest goes on; afterwards it follows again by itself."""
     leader = lead(cluster)
     other = next(name for name in full_nodes(cluster) if name != leader)
+    with connect(cluster, leader) as connection:
+        count = value(connection, "SELECT count(*) FROM t")
+    status = cluster.status(leader)
+    assert status is not None
+    past = f"AS OF POSITION {status.position}"
     with connect(cluster, leader) as cut_off:
         cluster.partition([leader])
         seconds = insert_until_committed(cluster, other, 4000)
@@ -344,6 +349,22 @@ def test_a_minority_refuses_writes(cluster: LocalCluster) -> None:
         with pytest.raises(psycopg.errors.CannotConnectNow):
             cut_off.execute("SELECT count(*) FROM t")
         assert time.monotonic() - began < 3
+        for prepare in (False, True):
+            found = cut_off.execute(f"SELECT count(*) FROM t {past}".encode(), prepare=prepare).fetchone()
+            assert found == (count,)
+        cut_off.execute(f"PREPARE before AS SELECT count(*) FROM t {past}".encode())
+        assert value(cut_off, "EXECUTE before") == count
+        assert cut_off.execute(f"EXPLAIN SELECT count(*) FROM t {past}".encode()).fetchall()
+        with (
+            cut_off.cursor() as cursor,
+            cursor.copy(f"COPY (SELECT count(*) FROM t {past}) TO STDOUT".encode()) as rows_,
+        ):
+            assert list(rows_.rows()) == [(str(count),)]
+        with cut_off.transaction():
+            cut_off.execute(f"DECLARE c CURSOR FOR SELECT count(*) FROM t {past}".encode())
+            assert value(cut_off, "FETCH c") == count
+        with pytest.raises(psycopg.errors.CannotConnectNow):
+            cut_off.execute("SELECT count(*) FROM t", prepare=True)
     status = cluster.status(leader)
     assert status is not None
     assert "majority" in status.waiting_for
@@ -375,6 +396,29 @@ def test_wide_area(cluster: LocalCluster) -> None:
     assert cluster.leader() == leader
     assert medians[leader] >= 40
     assert medians[other] >= 80
+
+
+def test_a_table_made_in_one_region_is_known_in_the_other_at_once(cluster: LocalCluster) -> None:
+    """Also to a statement that is prepared before it is run, and to one that is described again later."""
+    leader = lead(cluster)
+    other = next(name for name in full_nodes(cluster) if name != leader)
+    cluster.set_wan({(0, 1): 40_000})
+    time.sleep(FAULTS_SECONDS)
+    try:
+        with connect(cluster, leader) as here, connect(cluster, other) as there:
+            for number in range(5):
+                table = f"made_{number}"
+                here.execute(f"CREATE TABLE {table} (id int)".encode())
+                assert there.execute(f"SELECT * FROM {table}".encode(), prepare=True).fetchall() == []
+                there.pgconn.prepare(f"p{number}".encode(), f"SELECT * FROM {table} -- {number}".encode())
+                here.execute(f"ALTER TABLE {table} ADD COLUMN more text".encode())
+                described = there.pgconn.describe_prepared(f"p{number}".encode())
+                assert b"cached plan must not change" in described.error_message or described.nfields == 2
+                here.execute(f"DROP TABLE {table}".encode())
+                with pytest.raises(psycopg.errors.UndefinedTable):
+                    there.execute(f"SELECT 1 FROM {table}".encode(), prepare=True)
+    finally:
+        cluster.set_wan({})
 
 
 def test_draining_the_leader_hands_over(cluster: LocalCluster) -> None:

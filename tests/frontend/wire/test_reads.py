@@ -24,9 +24,12 @@ from tests.frontend.wire.trivial_session import TrivialSession
 
 QUERY = message(b"Q", b"select 1\0")
 PARSE = message(b"P", b"s\0select 1\0\0\0")
+PARSE_OTHER = message(b"P", b"other\0select 1\0\0\0")
 BIND = message(b"B", b"\0s\0" + bytes(6))
 DESCRIBE = message(b"D", b"P\0")
+DESCRIBE_STATEMENT = message(b"D", b"Ss\0")
 EXECUTE = message(b"E", bytes(5))
+FLUSH = message(b"H", b"")
 SYNC = message(b"S", b"")
 
 
@@ -100,6 +103,14 @@ class Connected:
         self.connection.data_received(data)
         return await self.received()
 
+    async def send_granted(self, data: bytes) -> str:
+        """What comes back when the one barrier that this asks for is answered."""
+        assert await self.send(data) == ""
+        self.barriers.answer()
+        received = await self.received()
+        assert self.barriers.asked == []
+        return received
+
     async def received(self) -> str:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -121,7 +132,8 @@ def test_a_grant_is_for_one_statement_even_if_nothing_had_to_be_asked_meanwhile(
 
     async def work() -> None:
         client = Connected()
-        await client.send(PARSE + SYNC)
+        await client.received()
+        await client.send_granted(PARSE + SYNC)
         await client.send(statement)
         assert len(client.barriers.asked) == 1
         client.barriers.waits = False
@@ -162,7 +174,7 @@ def test_a_refused_barrier_is_the_messages_error() -> None:
         assert await client.received() == "EZ"
         client.barriers.answer()
         assert await client.received() == "TDCZ"
-        assert await client.send(PARSE + BIND + EXECUTE + SYNC) == "1"
+        assert await client.send(PARSE + BIND + EXECUTE + SYNC) == ""
         client.barriers.answer(SqlError("57P03", "there is no majority"))
         assert await client.received() == "EZ"
         assert client.barriers.asked == []
@@ -174,13 +186,63 @@ def test_one_barrier_serves_bind_and_its_execute() -> None:
     async def work() -> None:
         client = Connected()
         await client.received()
-        assert await client.send(PARSE + SYNC) == "1Z"
+        assert await client.send_granted(PARSE + SYNC) == "1Z"
         assert await client.send(BIND + DESCRIBE + EXECUTE + BIND + EXECUTE + SYNC) == ""
         client.barriers.answer()
         assert await client.received() == "2TDC"
         client.barriers.answer()
         assert await client.received() == "2DCZ"
         assert client.barriers.asked == []
+
+    run(work)
+
+
+def test_one_barrier_serves_a_parse_and_the_statement_that_came_with_it() -> None:
+    async def work() -> None:
+        client = Connected()
+        await client.received()
+        assert await client.send_granted(PARSE + BIND + DESCRIBE + EXECUTE + SYNC) == "12TDCZ"
+        assert await client.send_granted(PARSE_OTHER + DESCRIBE_STATEMENT + SYNC) == "1tTZ"
+        assert await client.send_granted(DESCRIBE_STATEMENT + SYNC) == "tTZ"
+
+    run(work)
+
+
+@pytest.mark.parametrize("end", [b"", FLUSH, SYNC], ids=["alone", "flushed", "synced"])
+def test_a_parse_that_came_before_its_bind_was_sent_grants_it_nothing(end: bytes) -> None:
+    """The client may have learned of a commit elsewhere between the two."""
+
+    async def work() -> None:
+        client = Connected()
+        await client.received()
+        assert (await client.send_granted(PARSE + end)).startswith("1")
+        assert await client.send_granted(BIND + EXECUTE + SYNC) == "2DCZ"
+
+    run(work)
+
+
+def test_what_comes_while_a_parse_asks_asks_for_itself() -> None:
+    async def work() -> None:
+        client = Connected()
+        await client.received()
+        assert await client.send(PARSE) == ""
+        assert await client.send(BIND + EXECUTE + SYNC) == ""
+        client.barriers.answer()
+        assert await client.received() == "1"
+        client.barriers.answer()
+        assert await client.received() == "2DCZ"
+        assert client.barriers.asked == []
+
+    run(work)
+
+
+def test_a_bind_whose_execute_comes_later_is_granted_alone() -> None:
+    async def work() -> None:
+        client = Connected()
+        await client.received()
+        await client.send_granted(PARSE + SYNC)
+        assert await client.send_granted(BIND) == "2"
+        assert await client.send_granted(EXECUTE + SYNC) == "DCZ"
 
     run(work)
 
