@@ -301,8 +301,12 @@ class _Timex(ctypes.Structure):
     )
 
 
+_CLOCK_ERROR_SECONDS = 0.05
+
+
 class KernelClockError:
-    """What the synchronization daemon (chronyd, ntpd) has told the kernel: adjtimex(2), about 1 µs a call.
+    """What the synchronization daemon (chronyd, ntpd) has told the kernel: adjtimex(2), asked once in `_CLOCK_ERROR_SECONDS`, in which
+    the bound grows by 25 ns.
 
     The bound is `maxerror`, which includes the distance to the reference and grows by 500 ppm while nobody corrects the
     clock. A kernel that says "not synchronized" knows nothing."""
@@ -313,9 +317,18 @@ class KernelClockError:
     def __init__(self) -> None:
         self._read: Callable[[Any], int] | None = getattr(ctypes.CDLL(None), "adjtimex", None)
         self._timex = _Timex()
+        self._known_until = 0.0
+        self._error_us: int | None = None
 
     def error_us(self) -> int | None:
         """maxerror, or None."""
+        now = time.monotonic()
+        if now >= self._known_until:
+            self._known_until = now + _CLOCK_ERROR_SECONDS
+            self._error_us = self._ask()
+        return self._error_us
+
+    def _ask(self) -> int | None:
         if self._read is None:
             return None
         timex = self._timex

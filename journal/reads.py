@@ -104,14 +104,9 @@ class ReadBarriers:
         """Whether anybody waits for anything here."""
         return bool(self._collecting or self._asked or self._waiting or self._questions)
 
-    @property
-    def is_passed(self) -> bool:
-        """Whether a request would be let through at once."""
-        return self._can_answer() and self._applied() >= self._target()
-
     def request(self, callback: ReadCallback, *, for_client: bool = True) -> None:
         """See `Replica.read_barrier`."""
-        if self._can_answer():
+        if self._consensus.may_answer():
             target = self._target()
             if self._applied() >= target:
                 callback(None)
@@ -249,7 +244,7 @@ class ReadBarriers:
         def answer(index: int, refused: str) -> None:
             self._post(name, ReadAnswer(request.number, index, refused))
 
-        if self._can_answer():
+        if self._consensus.may_answer():
             answer(self._target(), "")
         elif not self._consensus.is_leader:
             answer(0, "this node is not the leader")
@@ -274,10 +269,6 @@ class ReadBarriers:
             for question in questions:
                 if question.asked <= confirmed:
                     question.answer(target, "")
-
-    def _can_answer(self) -> bool:
-        consensus = self._consensus
-        return consensus.has_committed_in_term and consensus.has_lease
 
     def _question(self, answer: Callable[[int, str], None]) -> None:
         deadline = self._loop.time() + self._timeout

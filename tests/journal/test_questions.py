@@ -20,8 +20,11 @@ LATER = 4 * SPACING_SECONDS
 class FakeConsensus:
     """A follower's, which knows its leader."""
 
-    is_leader = has_lease = has_committed_in_term = False
+    is_leader = False
     leader_name = "leader"
+
+    def may_answer(self) -> bool:
+        return False
 
 
 class Reader:

@@ -226,18 +226,24 @@ def test_what_is_known_of_the_clock() -> None:
     kernel = KernelClockError()
     kernel._read = None
     assert kernel.error_us() is None
+    asked = 0
 
     def answer(state: int, status: int) -> int | None:
         def read(pointer: object) -> int:
+            nonlocal asked
+            asked += 1
             timex: _Timex = pointer._obj  # type: ignore[attr-defined]
             assert timex.modes == 0
             timex.maxerror, timex.status = 1234, status
             return state
 
         kernel._read = read
+        kernel._known_until = 0.0
+        assert kernel.error_us() == kernel.error_us()
         return kernel.error_us()
 
     assert answer(0, 0x2001) == 1234
+    assert asked == 1  # it is not asked again at once
     assert answer(0, 0x2041) is None
     assert answer(5, 0x2001) is None
     assert answer(-1, 0x2001) is None

@@ -23,7 +23,6 @@ from journal.event import Outcome, Verdict
 from journal.membership import Membership
 from journal.participant import Participant
 from journal.raftlog import RaftLog
-from journal.reads import ReadBarriers
 from journal.replica import Replica
 from journal.statemachine import StateMachine
 from journal.transactionids import IdMark
@@ -282,11 +281,11 @@ def _apply_twice(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _lead_is_lease(original: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self: self._consensus.is_leader
+    return lambda self: self.is_leader
 
 
 def _lease_without_own_entry(original: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self: self._consensus.has_lease
+    return lambda self: self.has_lease
 
 
 def _given_up_commits(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -352,11 +351,11 @@ MUTANTS: dict[str, Mutant] = {
         100,
         AMBUSHES,
     ),
-    "lead_is_lease": Mutant("whoever believes to lead reads strongly", ReadBarriers, "_can_answer", _lead_is_lease),
+    "lead_is_lease": Mutant("whoever believes to lead reads strongly", Consensus, "may_answer", _lead_is_lease),
     "lease_without_own_entry": Mutant(
         "a new leader reads before it knows what is committed",
-        ReadBarriers,
-        "_can_answer",
+        Consensus,
+        "may_answer",
         _lease_without_own_entry,
         100,
     ),
