@@ -69,13 +69,13 @@ class FaultySynchronizer:
         self._quick = synchronizer_for(loop, file)
         self._slow: Synchronizer | None = None
 
-    def start(self, file: DiskFile, done: Done) -> bool:
+    def start(self, file: DiskFile, done: Done, *, may_block: bool = False) -> bool:
         """See `Synchronizer`."""
         if not self._faults.settings.disk_delay_ms:
-            return self._quick.start(file, done)
+            return self._quick.start(file, done, may_block=may_block)
         if self._slow is None:
             self._slow = ThreadSynchronizer(self._loop)
-        return self._slow.start(file, done)
+        return self._slow.start(file, done, may_block=may_block)
 
     def close(self) -> None:
         """Close both."""

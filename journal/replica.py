@@ -466,7 +466,7 @@ class Replica(Applying):
                 self._transfer.step()
             if log.dirty:
                 log.flush()
-                if self._synchronizer.start(log.file, self._synchronized):
+                if self._synchronizer.start(log.file, self._synchronized, may_block=self._rests()):
                     # At once, before what can be applied: others wait for what this disk has.
                     self._let_go()
                     if len(self._consensus.voters) < 2:

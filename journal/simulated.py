@@ -291,7 +291,7 @@ class SimulatedSynchronizer:
         self._loop = loop
         self._seconds = seconds
 
-    def start(self, file: DiskFile, done: Done) -> bool:
+    def start(self, file: DiskFile, done: Done, *, may_block: bool = False) -> bool:
         """What is written by now is durable when `done` is called, and not before."""
         assert isinstance(file, SimulatedFile)
         try:

@@ -35,8 +35,9 @@ Done = Callable[[OSError | None], None]
 class Synchronizer(Protocol):
     """Runs one synchronization at a time."""
 
-    def start(self, file: DiskFile, done: Done) -> bool:
-        """Begin to synchronize `file`. True: that has succeeded already. Otherwise `done` is called later, never from within this call."""
+    def start(self, file: DiskFile, done: Done, *, may_block: bool = False) -> bool:
+        """Begin to synchronize `file`. True: that has succeeded already. Otherwise `done` is called later, never from within this call.
+        `may_block`: nobody would be kept waiting by a loop that waits."""
         ...
 
     def close(self) -> None:
@@ -50,7 +51,7 @@ class InlineSynchronizer:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
 
-    def start(self, file: DiskFile, done: Done) -> bool:
+    def start(self, file: DiskFile, done: Done, *, may_block: bool = False) -> bool:
         """Synchronize now, report soon."""
         try:
             file.synchronize()
@@ -73,7 +74,7 @@ class ThreadSynchronizer:
         self._thread = threading.Thread(target=self._run, name="journal-synchronizer", daemon=True)
         self._thread.start()
 
-    def start(self, file: DiskFile, done: Done) -> bool:
+    def start(self, file: DiskFile, done: Done, *, may_block: bool = False) -> bool:
         """Hand it to the thread."""
         self._queue.put((file, done))
         return False
@@ -179,7 +180,7 @@ class KernelSynchronizer:
     def _word(self, offset: int) -> int:
         return int(_WORD.unpack_from(self._rings, offset)[0])
 
-    def start(self, file: DiskFile, done: Done) -> bool:
+    def start(self, file: DiskFile, done: Done, *, may_block: bool = False) -> bool:
         """Submit it."""
         if self._done is not None:
             raise RuntimeError("a synchronization is in flight")
@@ -233,13 +234,15 @@ class AdaptiveSynchronizer:
     Handing a synchronization over and being told of its end wakes two threads, up to 0.1 ms where processors sleep deeply. With a
     single client there is nothing to do meanwhile, so the loop's thread may as well wait for the disk itself. It does so after
     `_IDLE_COUNT` synchronizations during which it was mostly idle, `_IN_PLACE_COUNT` times, then looks again; and never on a disk
-    that needs more than `_QUICK_SECONDS`, since whoever comes meanwhile must not wait long.
+    that needs more than `_QUICK_SECONDS`, since whoever comes meanwhile must not wait long. Where nobody comes (`may_block`: a member
+    at which nobody works, which has nothing to say before its disk has ended) it always does, until one takes longer than `_SLOW_SECONDS`.
     """
 
     _IDLE_COUNT = 4
     _IDLE_SHARE = 0.5
     _IN_PLACE_COUNT = 64
     _QUICK_SECONDS = 0.001
+    _SLOW_SECONDS = 0.02
 
     def __init__(
         self,
@@ -255,21 +258,25 @@ class AdaptiveSynchronizer:
         self._processor = processor
         self._idle_count = 0
         self._in_place_left = 0
+        self._slow_left = 0
         self._began = self._began_processor = 0.0
         self._done: Done | None = None
 
-    def start(self, file: DiskFile, done: Done) -> bool:
+    def start(self, file: DiskFile, done: Done, *, may_block: bool = False) -> bool:
         """By whichever is in favour."""
         began = self._wall()
-        if self._in_place_left:
-            self._in_place_left -= 1
+        if may_block and self._slow_left:
+            self._slow_left -= 1
+        elif may_block or self._in_place_left:
             try:
                 file.synchronize()
             except OSError as error:
                 self._loop.call_soon(done, error)
                 return False
-            if self._wall() - began > self._QUICK_SECONDS:
-                self._in_place_left = self._idle_count = 0
+            took = self._wall() - began
+            if took > self._SLOW_SECONDS:
+                self._slow_left = self._IN_PLACE_COUNT
+            self._in_place_left = 0 if took > self._QUICK_SECONDS else max(0, self._in_place_left - 1)
             return True
         self._began, self._began_processor = began, self._processor()
         self._done = done

@@ -26,7 +26,7 @@ class HeldSynchronizer:
         self._waiting: list[tuple[DiskFile, Callable[[OSError | None], None]]] = []
         replica._synchronizer = self
 
-    def start(self, file: DiskFile, done: Callable[[OSError | None], None]) -> bool:
+    def start(self, file: DiskFile, done: Callable[[OSError | None], None], *, may_block: bool = False) -> bool:
         self._waiting.append((file, done))
         return False
 

@@ -27,9 +27,9 @@ from journal.synchronizer import (
 )
 
 
-async def synchronize(synchronizer: Synchronizer, file: Any) -> OSError | None:
+async def synchronize(synchronizer: Synchronizer, file: Any, *, may_block: bool = False) -> OSError | None:
     future: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
-    is_over = synchronizer.start(file, future.set_result)
+    is_over = synchronizer.start(file, future.set_result, may_block=may_block)
     assert not future.done()
     return None if is_over else await asyncio.wait_for(future, 5)
 
@@ -77,7 +77,7 @@ class Counted:
         self.clock = clock
         self.count = 0
 
-    def start(self, file: object, done: Done) -> bool:
+    def start(self, file: object, done: Done, *, may_block: bool = False) -> bool:
         self.count += 1
         self.clock.wall += 0.0001
         self.clock.processor += 0.0001 * self.clock.busy_share
@@ -157,5 +157,27 @@ def test_a_failure_in_place_is_told_like_any_other() -> None:
 
         file.synchronize = fail  # type: ignore[method-assign]
         assert await synchronize(adaptive, file) is failure
+
+    asyncio.run(work())
+
+
+def test_where_nobody_comes_the_loop_waits_in_place_unless_the_disk_is_slow() -> None:
+    async def work() -> None:
+        clock = Clock()
+        clock.busy_share = 0.9
+        background, file = Counted(clock), TimedFile(clock)
+        adaptive = AdaptiveSynchronizer(
+            asyncio.get_running_loop(), background, wall=lambda: clock.wall, processor=lambda: clock.processor
+        )
+        clock.synchronize_seconds = 0.005
+        for _ in range(10):
+            assert await synchronize(adaptive, file, may_block=True) is None
+        assert (background.count, file.count) == (0, 10)
+        assert await synchronize(adaptive, file) is None  # somebody has come
+        assert (background.count, file.count) == (1, 10)
+        clock.synchronize_seconds = 0.05
+        for _ in range(1 + 64 + 1):
+            await synchronize(adaptive, file, may_block=True)
+        assert (background.count, file.count) == (65, 12)
 
     asyncio.run(work())
