@@ -166,8 +166,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         awaits_news: called, leader only, with the name of a peer and the index until which it knows entries to be committed: whether it
             is to hear at once that more are, if there is nothing else to send. If not, it does with the next entries or heartbeat, or
             after `announce`.
-        on_waiting: called, leader only, when entries wait for a while before they are sent to a witness: `announce` is to
-            follow within `WITNESS_SECONDS`.
+        on_waiting: called, leader only, when entries wait so many seconds before they are sent to a witness: `announce` is to
+            follow then.
         timing: seconds between heartbeats, and between which an election is due.
         bytes_in_flight_max: see `ReplicaSettings.peer_bytes_in_flight_max`.
         sends_before_disk: a leader's new entries leave at once, and its own disk works at the same time as theirs (Raft
@@ -191,7 +191,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         close_time: Callable[[], int] = lambda: 0,
         on_closed: Callable[[int, int], None] = lambda index, closed_us: None,
         awaits_news: Callable[[str, int], bool] = lambda name, told: True,
-        on_waiting: Callable[[], None] = lambda: None,
+        on_waiting: Callable[[float], None] = lambda seconds: None,
         timing: Timing,
         entry_bytes_max: int,
         bytes_in_flight_max: int,
@@ -679,7 +679,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
     def _may_wait(self, node: Node, now: float) -> bool:
         """A witness gets several blocks in one message, as long as the others are a majority without it and keep up: they answer
         sooner, and what it costs everybody is by the message."""
-        if node.id not in self.witnesses or now - self._sent.get(node.id, 0.0) >= WITNESS_SECONDS:
+        left = self._sent.get(node.id, 0.0) + WITNESS_SECONDS - now
+        if node.id not in self.witnesses or left <= 0:
             return False
         match_index, committed = self._SyncObj__raftMatchIndex, self.committed_index
         others = self._SyncObj__otherNodes
@@ -690,7 +691,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         )
         if keeping_up < (len(others) + 1) // 2:
             return False
-        self._on_waiting()
+        self._on_waiting(left)
         return True
 
     def _append(self, node: Node, first: int, entries: list[Entry], *, quiet: bool = False) -> None:

@@ -64,11 +64,15 @@ class News:
         self.waits()
         return False
 
-    def waits(self) -> None:
-        """Something is to be sent soon, if nothing else comes."""
-        if self._timer is None:
-            self._since = self._consensus.committed_index
-            self._timer = self._loop.call_later(_SECONDS, self._due)
+    def waits(self, seconds: float = _SECONDS) -> None:
+        """Something is to be sent after so long, if nothing else comes."""
+        due = self._loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._since = self._consensus.committed_index
+        self._timer = self._loop.call_at(due, self._due)
 
     def told(self) -> None:
         """All have been asked about."""

@@ -207,7 +207,7 @@ class Participant(ABC):
             bytes_in_flight_max=settings.peer_bytes_in_flight_max,
             sends_before_disk=not settings.fast_commit,
             awaits_news=lambda name, told: self._news.is_awaited_by(name, told),
-            on_waiting=lambda: self._news.waits(),
+            on_waiting=lambda seconds: self._news.waits(seconds),
         )
         self._membership = Membership(own, base, self._peers, self._log, self._transport, self._consensus)
         self._configuration_changed()

@@ -33,6 +33,31 @@ class Told:
         return min(self.told.values()) < index
 
 
+def test_each_is_waited_for_as_long_as_it_may_take() -> None:
+    """A witness's blocks wait longer than an idle follower's news; neither costs the leader a turn before its time."""
+
+    async def work() -> None:
+        announced: list[float] = []
+        news = News(asyncio.get_running_loop(), Told(), lambda: announced.append(time.monotonic()))
+        began = time.monotonic()
+        news.waits(0.05)
+        news.waits(0.04)
+        news.waits(0.08)
+        await asyncio.sleep(0.02)
+        assert not announced
+        while not announced:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert announced[0] - began >= 0.039
+        news.told()
+        news.waits(1.0)
+        assert not news.is_awaited_by("idle", 0)
+        while len(announced) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert announced[1] - announced[0] < 0.5
+
+    run(work())
+
+
 def test_at_once_soon_or_with_a_heartbeat() -> None:
     async def work() -> None:
         announced: list[float] = []
