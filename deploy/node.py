@@ -200,6 +200,7 @@ class Node:
         self.listener = Listener(
             gateway.open_session,
             verifier=self._verifier,
+            awaits_roles=self._awaits_roles,
             rules=_access_rules(config),
             tls=tls,
             registry=CancelRegistry(config.node_id),
@@ -400,6 +401,15 @@ class Node:
         assert self.view is not None  # who listens has one
         role = self.view.catalog.role(user)
         return role.password if role is not None and role.login else None
+
+    def _awaits_roles(self, user: str, method: str, done: Callable[[], None]) -> bool:
+        """A login reads the catalog strongly, too. With a password every one does, so that nobody learns from the time it takes which roles
+        there are. A node that cannot make sure goes by what it knows: reads in the past need a login as well."""
+        assert self.view is not None
+        if not self.reads.waits or (method == "trust" and self.view.catalog.role(user) is not None):
+            return False
+        self.reads.barrier(lambda _: done())
+        return True
 
 
 class Overtaken:

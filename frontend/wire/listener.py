@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from frontend.errors import SqlError
@@ -40,6 +40,8 @@ class Listener:
     Args:
         factory: makes the session of an authenticated connection.
         verifier: looks up a role's stored SCRAM verifier.
+        awaits_roles: asked before a client is authenticated (role, method, what to call): True, and the callback comes later and in bounded
+            time, where this node may lack what others know of the roles; False where there is nothing to wait for.
         rules: who may come in, and how.
         tls: None refuses TLS.
         registry: cancel keys, with the node's number.
@@ -53,6 +55,7 @@ class Listener:
         factory: SessionFactory,
         *,
         verifier: VerifierLookup = lambda user: None,
+        awaits_roles: Callable[[str, str, Callable[[], None]], bool] = lambda user, method, done: False,
         rules: Sequence[AccessRule] = LOOPBACK_TRUST,
         tls: ServerTls | None = None,
         registry: CancelRegistry | None = None,
@@ -62,6 +65,7 @@ class Listener:
     ) -> None:
         self.factory = factory
         self.verifier = verifier
+        self.awaits_roles = awaits_roles
         self.rules = tuple(rules)
         self.tls = tls
         self.registry = registry or CancelRegistry()

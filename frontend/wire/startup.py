@@ -4,7 +4,7 @@
        │ ├─GSSENCRequest─▶ "N" ─▶ packet
        │ └─CancelRequest─▶ registry, close
        ▼
-    StartupMessage ─▶ access rule ─▶ trust | SASL exchange | password ─▶ PostgresConnection takes the transport over
+    StartupMessage ─▶ access rule ─▶ roles known ─▶ trust | SASL exchange | password ─▶ PostgresConnection takes the transport over
 
 Everything a stranger can make us do happens here, so everything is bounded: the packet's length, the messages of the
 exchange, the time, and (in the listener) how many such connections there are. A first packet that makes no sense gets no
@@ -53,6 +53,7 @@ class ClientStart(asyncio.Protocol):
         self._buffer = b""
         self._startup: Startup | None = None
         self._method = ""
+        self._awaits_roles = False
         self._exchange: authentication.ScramExchange | None = None
         self._sasl_begun = False
         self._done = False
@@ -121,7 +122,7 @@ class ClientStart(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Take as many whole messages from the buffer as there are."""
-        while not self._done:
+        while not (self._done or self._awaits_roles):
             if self._startup is None:
                 packet = self._take_packet()
                 if packet is None:
@@ -288,6 +289,27 @@ class ClientStart(asyncio.Protocol):
             tls_cipher=self._channel.cipher if self._channel is not None else None,
             authentication=self._method,
         )
+        if self._listener.awaits_roles(user, self._method, self._roles_known):
+            assert self._transport is not None
+            self._awaits_roles = True
+            self._transport.pause_reading()
+        else:
+            self._begin_authentication()
+
+    def _roles_known(self) -> None:
+        """This node knows the roles that others know, as far as it can."""
+        if self._done:
+            return
+        assert self._transport is not None
+        self._awaits_roles = False
+        self._transport.resume_reading()
+        try:
+            self._begin_authentication()
+            self._advance()
+        except SqlError as error:
+            self._refuse(error)
+
+    def _begin_authentication(self) -> None:
         if self._method == "trust":
             self._authenticated()
         elif self._method == "password":

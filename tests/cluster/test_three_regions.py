@@ -399,7 +399,7 @@ def test_wide_area(cluster: LocalCluster) -> None:
 
 
 def test_a_table_made_in_one_region_is_known_in_the_other_at_once(cluster: LocalCluster) -> None:
-    """Also to a statement that is prepared before it is run, and to one that is described again later."""
+    """Also to a statement that is prepared before it is run, and to one that is described again later. So is a role, to a login."""
     leader = lead(cluster)
     other = next(name for name in full_nodes(cluster) if name != leader)
     cluster.set_wan({(0, 1): 40_000})
@@ -417,6 +417,8 @@ def test_a_table_made_in_one_region_is_known_in_the_other_at_once(cluster: Local
                 here.execute(f"DROP TABLE {table}".encode())
                 with pytest.raises(psycopg.errors.UndefinedTable):
                     there.execute(f"SELECT 1 FROM {table}".encode(), prepare=True)
+                here.execute(f"CREATE ROLE made_{number} LOGIN".encode())
+                psycopg.connect(cluster.node(other).dsn, user=f"made_{number}").close()
     finally:
         cluster.set_wan({})
 

@@ -36,14 +36,11 @@ def _let_rest(follower: Replica) -> None:
 async def _commit(cluster: Cluster, follower: Replica, txid: int) -> Verdict:
     """A commit that the follower knows to be committed, and has not applied."""
     verdict = await cluster.commit(txid)
-    await _until(lambda: follower._consensus.committed_index >= cluster.replicas[_leader(cluster)]._applied)
+    leader = await cluster.leader()
+    await _until(lambda: follower._consensus.committed_index >= leader._applied)
     await asyncio.sleep(0.05)
     assert follower.frontier.position < verdict.position, "it does not rest"
     return verdict
-
-
-def _leader(cluster: Cluster) -> int:
-    return next(number for number, replica in cluster.replicas.items() if replica.is_leader)
 
 
 async def _until(condition: Callable[[], bool]) -> None:
