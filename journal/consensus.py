@@ -73,6 +73,9 @@ LEASE_SHARE = 0.8
 WITNESS_SECONDS = 0.025
 """For so long entries may wait before they are sent to a witness."""
 
+_WORTH_SECONDS = 0.001
+"""A shorter wait is none: timers and clocks need not agree so closely."""
+
 _FOLLOWER, _LEADER = 0, 2
 _NEAR_ENTRIES = 1000
 _PRIVATE = (
@@ -680,7 +683,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         """A witness gets several blocks in one message, as long as the others are a majority without it and keep up: they answer
         sooner, and what it costs everybody is by the message."""
         left = self._sent.get(node.id, 0.0) + WITNESS_SECONDS - now
-        if node.id not in self.witnesses or left <= 0:
+        if node.id not in self.witnesses or left < _WORTH_SECONDS:
             return False
         match_index, committed = self._SyncObj__raftMatchIndex, self.committed_index
         others = self._SyncObj__otherNodes
