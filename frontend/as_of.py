@@ -73,7 +73,10 @@ def begin(
     if session.transaction is not None and session.block.as_of is None:
         raise _has_snapshot()
     wanted = moment(session, clause, parameters or {}, types or {})
-    if clause.kind == "time":
+    if clause.kind == "position":
+        yield from _arrival(session, wanted)
+        _require_position(session, clause, wanted)
+    else:
         waited = 0.0
         while not _closed(session, wanted):
             if waited >= WAIT_SECONDS_MAX:
@@ -95,15 +98,49 @@ def begin(
 @contextmanager
 def trying(session: Session, clause: syntax.AsOf) -> Iterator[None]:
     """Names have the meaning that they will have when the statement runs, as far as that is known: at the clause's moment where
-    it has no parameters, now where it has. For Parse and Describe; nothing is begun."""
-    if session.transaction is not None or parameter_numbers(clause):
+    it is known, now where it is open. For Parse and Describe; nothing is begun."""
+    if session.transaction is not None or is_open(session, clause):
         yield
         return
-    session.enter_past(_snapshot(session, clause, moment(session, clause, {}, {})))
+    wanted = moment(session, clause, {}, {})
+    if clause.kind == "position":
+        _require_position(session, clause, wanted)
+    session.enter_past(_snapshot(session, clause, wanted))
     try:
         yield
     finally:
         session.transaction = None
+
+
+def is_open(session: Session, clause: syntax.AsOf) -> bool:
+    """Whether only Bind or Execute tell at which moment names have their meaning: there are parameters, or the position may be on its way
+    to this node."""
+    if parameter_numbers(clause):
+        return True
+    gateway = session.gateway
+    on_its_way = clause.kind == "position" and gateway.reads.waits
+    return on_its_way and moment(session, clause, {}, {}) > gateway.view.frontier.position
+
+
+def _arrival(session: Session, position: int) -> Generator[Signal, None, None]:
+    """Wait for an event that others may have already, as long as a strong read waits. A node that cannot ask them goes by what it has."""
+    reads = session.gateway.reads
+    if position > session.gateway.view.frontier.position and reads.waits:
+        answers: list[SqlError | None] = []
+        reads.barrier(answers.append)
+        while not answers:
+            yield Sleep(_WAIT_SECONDS)
+
+
+def _require_position(session: Session, clause: syntax.AsOf, position: int) -> None:
+    newest = session.gateway.view.frontier.position
+    if position > newest:
+        raise SqlError(
+            "22023",
+            f"position {position} does not exist yet",
+            detail=f"The last event that this node has is at position {newest}.",
+            position=clause.position or None,
+        )
 
 
 def _has_snapshot() -> SqlError:
@@ -151,7 +188,7 @@ def _snapshot(session: Session, clause: syntax.AsOf, wanted: int) -> int:
 
 
 def moment(session: Session, clause: syntax.AsOf, parameters: Mapping[int, Any], types: Mapping[int, int]) -> int:
-    """What a clause names: microseconds since the Unix epoch, or a position. Never in the future.
+    """What a clause names: microseconds since the Unix epoch, never in the future, or a position, which may not be here yet.
 
     Raises: SqlError 22023 for the future and for what is no moment (NULL, a negative position), 42804 for a type that means
     none, 0A000 for sub-queries and volatile functions, and what evaluating the argument raises.
@@ -165,13 +202,6 @@ def moment(session: Session, clause: syntax.AsOf, parameters: Mapping[int, Any],
             raise _wrong_type(clause)
         if value < 0:
             raise SqlError("22023", "AS OF POSITION must not be negative", position=clause.position or None)
-        if value > view.frontier.position:
-            raise SqlError(
-                "22023",
-                f"position {value} does not exist yet",
-                detail=f"The last event that this node has is at position {view.frontier.position}.",
-                position=clause.position or None,
-            )
         return int(value)
     wanted = _time(session.context, clause, value, type_oid)
     if wanted > max(postgres_now() + POSTGRES_EPOCH_US, view.snapshot):

@@ -132,14 +132,15 @@ class ExtendedQuery(InlineStatements):
         return statement
 
     def plan_first(self, statement: PreparedStatement) -> None:
-        """Parse and PREPARE: the first plan. With a parameter in AS OF only Bind tells which schema counts, so that a name that is
-        unknown today is no error yet."""
+        """Parse and PREPARE: the first plan. With a parameter in AS OF, for example, only Bind tells which schema counts, so that a name that
+        is unknown today is no error yet."""
         node = statement.node
         try:
             self.plan_prepared(statement)
         except SqlError as error:
             undefined = error.sqlstate[:2] in ("42", "3F")
-            if not undefined or not isinstance(node, syntax.AsOfQuery) or not as_of.parameter_numbers(node.as_of):
+            session = cast("Session", self)
+            if not undefined or not isinstance(node, syntax.AsOfQuery) or not as_of.is_open(session, node.as_of):
                 raise
 
     def plan_prepared(self, statement: PreparedStatement) -> PlannedStatement | None:

@@ -399,7 +399,8 @@ def test_wide_area(cluster: LocalCluster) -> None:
 
 
 def test_a_table_made_in_one_region_is_known_in_the_other_at_once(cluster: LocalCluster) -> None:
-    """Also to a statement that is prepared before it is run, and to one that is described again later. So is a role, to a login."""
+    """Also to a statement that is prepared before it is run, to one that is described again later, and to one that reads at the position
+    of its making. So is a role, to a login."""
     leader = lead(cluster)
     other = next(name for name in full_nodes(cluster) if name != leader)
     cluster.set_wan({(0, 1): 40_000})
@@ -408,6 +409,12 @@ def test_a_table_made_in_one_region_is_known_in_the_other_at_once(cluster: Local
         with connect(cluster, leader) as here, connect(cluster, other) as there:
             for number in range(5):
                 table = f"made_{number}"
+                for suffix, prepare in (("_a", False), ("_b", True)):
+                    here.execute(f"CREATE TABLE {table}{suffix} (id int)".encode())
+                    status = cluster.status(leader)
+                    assert status is not None
+                    past = f"SELECT * FROM {table}{suffix} AS OF POSITION {status.position}"
+                    assert there.execute(past.encode(), prepare=prepare).fetchall() == []
                 here.execute(f"CREATE TABLE {table} (id int)".encode())
                 assert there.execute(f"SELECT * FROM {table}".encode(), prepare=True).fetchall() == []
                 there.pgconn.prepare(f"p{number}".encode(), f"SELECT * FROM {table} -- {number}".encode())
@@ -419,6 +426,8 @@ def test_a_table_made_in_one_region_is_known_in_the_other_at_once(cluster: Local
                     there.execute(f"SELECT 1 FROM {table}".encode(), prepare=True)
                 here.execute(f"CREATE ROLE made_{number} LOGIN".encode())
                 psycopg.connect(cluster.node(other).dsn, user=f"made_{number}").close()
+            with pytest.raises(psycopg.Error, match="position 1000000 does not exist yet"):
+                there.execute("SELECT 1 AS OF POSITION 1000000")
     finally:
         cluster.set_wan({})
 

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from deploy.node import COLLECT_SECONDS
 from frontend import as_of
 from frontend.errors import SqlError
+from frontend.reads import BarrierDone, LocalReads
 from frontend.sql import syntax
 from tests.frontend.fake_context import FakeContext
 from tests.frontend.test_session_protocol import SYNC, bind, describe, execute, parse
@@ -616,7 +617,7 @@ class Past:
         answers = iter(closed_us or [])
         history = SimpleNamespace(commit_ts=lambda position: commit_ts, closed_us=lambda: next(answers, 0))
         view = SimpleNamespace(snapshot=1000, horizon=300, frontier=SimpleNamespace(position=7))
-        self.gateway = SimpleNamespace(view=view, history=history)
+        self.gateway = SimpleNamespace(view=view, history=history, reads=LocalReads())
 
     def read(self, kind: Literal["time", "position"], value: int) -> list[object]:
         clause = syntax.AsOf(kind, syntax.Parameter(1))
@@ -633,6 +634,50 @@ def test_position_that_the_journal_no_longer_has() -> None:
     past = Past(commit_ts=300)
     past.read("position", 3)
     assert past.entered == [300]
+
+
+class Others:
+    """Strong reads of a node that lags: they answer when somebody has waited twice, and by then it has applied up to `reached`."""
+
+    path = "index"
+    clock_trusted = False
+
+    def __init__(self, past: Past, reached: int, error: SqlError | None = None) -> None:
+        self.waits = True
+        self.asked = 0
+        self._past = past
+        self._reached = reached
+        self._error = error
+        past.gateway.reads = self
+
+    def barrier(self, done: BarrierDone) -> None:
+        self.asked += 1
+        self._done = done
+
+    def read(self, position: int) -> None:
+        clause = syntax.AsOf("position", syntax.Parameter(1))
+        for waited, _ in enumerate(as_of.begin(cast("Session", self._past), clause, {1: position}, {1: INT8}), 1):
+            if waited == 2:
+                self._past.gateway.view.frontier.position = self._reached
+                self._done(self._error)
+
+
+def test_a_position_that_others_have_is_waited_for() -> None:
+    past = Past(commit_ts=900)
+    others = Others(past, reached=9)
+    others.read(7)
+    assert (past.entered, others.asked) == ([900], 0)  # it is here
+    others.read(9)
+    assert (past.entered, others.asked) == ([900, 900], 1)
+
+
+@pytest.mark.parametrize("error", [None, SqlError("57P03", "no majority")])
+def test_a_position_that_nobody_has_or_nobody_can_be_asked_for_does_not_exist_yet(error: SqlError | None) -> None:
+    past = Past(commit_ts=900)
+    others = Others(past, reached=8, error=error)
+    with pytest.raises(SqlError, match="position 9 does not exist yet") as caught:
+        others.read(9)
+    assert (caught.value.sqlstate, past.entered, others.asked) == ("22023", [], 1)
 
 
 def test_waits_until_a_moment_is_closed_but_not_for_ever() -> None:
