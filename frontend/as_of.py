@@ -4,7 +4,8 @@
     … AS OF POSITION <expression> ────┴─▶ moment ──▶ snapshot ──▶ read-only Transaction at it, with the schema of that time
 
 The view keeps superseded versions for the retention, so that an old snapshot is read like any other: nothing is rebuilt and nobody
-else is asked, on any node, also on one that is cut off from the others. A statement AS OF outside of a block is a transaction of its
+else is asked, on any node, also on one that is cut off from the others. (Only for a position that this node does not have yet it asks
+how far the others are, and waits for that.) A statement AS OF outside of a block is a transaction of its
 own at that snapshot; in a block that has no snapshot yet it fixes the block's (as `BEGIN … AS OF` does), and everything else in the
 block reads there, too.
 

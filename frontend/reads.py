@@ -5,8 +5,8 @@ leader whose lease holds, the local view has them all: nothing is to be done. On
 first (`barrier`): the connection holds the message that would begin the transaction until the answer is there, so that the session
 itself knows nothing of waiting. So it does with a Parse and with the Describe of a statement, which read the catalog: a table that was
 made elsewhere must not be missing. One answer serves a whole statement, as far as its messages had come when it was asked for; a client
-that sends the rest later may know of more by then. Reads AS OF ask nobody. Architecture §3 has the paths; `deploy` implements them over
-the journal's replica.
+that sends the rest later may know of more by then. Reads AS OF ask nobody, except for a position that is not here yet (`frontend.as_of`).
+Architecture §3 has the paths; `deploy` implements them over the journal's replica.
 """
 
 from __future__ import annotations
