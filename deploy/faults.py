@@ -25,7 +25,7 @@ import os
 import ssl
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,19 +136,22 @@ class Faults:
 
 
 class SkewedClock:
-    """A wall clock that is ahead by what the faults say."""
+    """A wall clock that is ahead by what the faults say.
+
+    Attributes:
+        monotonic: seconds, never skewed.
+    """
+
+    monotonic: Callable[[], float]
 
     def __init__(self, clock: WallClock, faults: Faults) -> None:
         self._clock = clock
         self._faults = faults
+        self.monotonic = clock.monotonic
 
     def wall_us(self) -> int:
         """Microseconds since the Unix epoch, wrong on purpose."""
         return self._clock.wall_us() + self._faults.settings.skew_us
-
-    def monotonic(self) -> float:
-        """Never skewed."""
-        return self._clock.monotonic()
 
 
 class FaultyNetwork:

@@ -69,6 +69,8 @@ _RECALL_US_MIN = 1_000_000
 _PRUNE_PER_COMMIT = 4
 _TIMESTAMP_BITS = 64
 _TIMESTAMP_MASK = (1 << _TIMESTAMP_BITS) - 1
+_NEVER = 1 << 64
+"""After every timestamp."""
 
 WINDOW_US_DEFAULT = 5 * 60 * 1_000_000
 BULK_KEYS_MAX_DEFAULT = 100_000
@@ -120,17 +122,19 @@ class _Recent:
     """A queue of touches in log order.
 
     A deque of hundreds of thousands of elements costs 40 ms in every full garbage collection. A dictionary from ints to
-    objects without garbage collection is not looked at."""
+    objects without garbage collection is not looked at.
 
-    __slots__ = ("_first", "_items", "_next")
+    Attributes:
+        oldest_ts: commit timestamp of the first of them, `_NEVER` where there are none.
+    """
+
+    __slots__ = ("_first", "_items", "_next", "oldest_ts")
 
     def __init__(self) -> None:
         self._items: dict[int, _Touched] = {}
         self._first = 0
         self._next = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._items)
+        self.oldest_ts = _NEVER
 
     def __iter__(self) -> Iterator[_Touched]:
         for number in range(self._first, self._next):
@@ -141,20 +145,19 @@ class _Recent:
             yield self._items[number]
 
     @property
-    def oldest(self) -> _Touched:
-        return self._items[self._first]
-
-    @property
     def newest(self) -> _Touched:
         return self._items[self._next - 1]
 
     def append(self, touched: _Touched) -> None:
+        if self._first == self._next:
+            self.oldest_ts = touched.commit_ts
         self._items[self._next] = touched
         self._next += 1
 
     def pop_oldest(self) -> _Touched:
         touched = self._items.pop(self._first)
         self._first += 1
+        self.oldest_ts = self._items[self._first].commit_ts if self._items else _NEVER
         return touched
 
     def put_before(self, older: _Recent) -> None:
@@ -162,6 +165,7 @@ class _Recent:
         for touched in reversed(older):
             self._first -= 1
             self._items[self._first] = touched
+            self.oldest_ts = touched.commit_ts
 
 
 def relations_of(writes: Iterable[Write], locks: Iterable[Lock]) -> tuple[int, list[Lock]]:
@@ -246,15 +250,16 @@ class Adjudicator:
         if snapshot > self.commit_ts:
             if snapshot >= commit_ts:
                 return Verdict(Outcome.MALFORMED, reason="the snapshot is ahead of the journal")
-        elif snapshot < self.commit_ts:
-            conflict = self._conflict(proposal, snapshot, staged)
+        bulk = self.is_bulk(proposal, staged)
+        if snapshot < self.commit_ts:
+            conflict = self._conflict(proposal, snapshot, staged, bulk)
             if conflict is not None:
                 return conflict
         if proposal.fragments and (staged is None or staged.fragments_count != proposal.fragments):
             return Verdict(Outcome.MALFORMED, reason="fragments are missing; the transaction was given up or timed out")
         position = self.position + 1
         try:
-            self._remember(proposal, position, commit_ts, staged)
+            self._remember(proposal, position, commit_ts, staged, bulk)
         except (IndexError, TypeError):
             return Verdict(Outcome.MALFORMED, reason="unknown kind of write or lock")
         self.position = position
@@ -309,7 +314,7 @@ class Adjudicator:
 
     # ---- checks -----------------------------------------------------------------------------------------------------
 
-    def _conflict(self, proposal: Proposal, snapshot: int, staged: Staged | None) -> Verdict | None:
+    def _conflict(self, proposal: Proposal, snapshot: int, staged: Staged | None, is_bulk: bool) -> Verdict | None:
         catalog = self._catalog
         if catalog:
             if catalog.get(proposal.txid, 0) > snapshot:
@@ -319,7 +324,7 @@ class Adjudicator:
                 if changed > version and changed > snapshot:
                     return Verdict(Outcome.SCHEMA_CONFLICT, winner=self._txid_of.get(changed, 0), relation=oid)
         try:
-            if self.is_bulk(proposal, staged):
+            if is_bulk:
                 return self._conflict_by_relation(proposal, snapshot, staged)
             bulk = snapshot < self._bulk_ts
             conflict = self._conflict_by_key(proposal.writes, proposal.locks, snapshot, bulk)
@@ -419,20 +424,23 @@ class Adjudicator:
 
     # ---- memory -----------------------------------------------------------------------------------------------------
 
-    def _remember(self, proposal: Proposal, position: int, commit_ts: int, staged: Staged | None) -> None:
+    def _remember(
+        self, proposal: Proposal, position: int, commit_ts: int, staged: Staged | None, is_bulk: bool
+    ) -> None:
         txid = proposal.txid
-        touched: list[_Touched] = []
-        if self.is_bulk(proposal, staged):
+        if is_bulk:
             relations = self.bulk_relations(proposal, staged)
-            touched.append(_touched(commit_ts, txid, (), relations))
+            self._touch(_touched(commit_ts, txid, (), relations))
             self._bulk_ts = commit_ts
+        elif staged is None:
+            self._touch(_touched(commit_ts, txid, proposal.writes, proposal.locks))
         else:
-            touched.append(_touched(commit_ts, txid, proposal.writes, proposal.locks))
-            if staged is not None:
-                touched.extend(_touched(commit_ts, txid, writes, ()) for writes in staged.writes())
-                touched.extend(_touched(commit_ts, txid, (), locks) for locks in staged.locks())
-        for each in touched:
-            self._touch(each)
+            # All are made before the first is noted: an unknown kind must leave nothing behind.
+            touched = [_touched(commit_ts, txid, proposal.writes, proposal.locks)]
+            touched.extend(_touched(commit_ts, txid, writes, ()) for writes in staged.writes())
+            touched.extend(_touched(commit_ts, txid, (), locks) for locks in staged.locks())
+            for each in touched:
+                self._touch(each)
         self._conclude(position, commit_ts, txid, proposal.catalog_changes)
 
     def _remember_event(self, event: Event) -> None:
@@ -471,21 +479,21 @@ class Adjudicator:
         """Drop a few of the touches that have left the window, and more if there are too many keys."""
         recent = self._recent
         for _ in range(_PRUNE_PER_COMMIT):
-            if not recent or recent.oldest.commit_ts > horizon:
+            if recent.oldest_ts > horizon:
                 break
-            self._forget_event(recent.oldest.commit_ts)
+            self._forget_event(recent.oldest_ts)
         if self._keys_count > self.keys_max and self._history is not None:
             # Events are forgotten whole, because `known_since` is a timestamp; the newest one is never forgotten.
             newest = recent.newest.commit_ts
-            while self._keys_count > self.keys_max and recent.oldest.commit_ts < newest:
-                self._forget_event(recent.oldest.commit_ts)
+            while self._keys_count > self.keys_max and recent.oldest_ts < newest:
+                self._forget_event(recent.oldest_ts)
         while self._catalog_order and self._catalog_order[0][0] <= horizon:
             commit_ts, oid = self._catalog_order.popleft()
             if self._catalog.get(oid) == commit_ts:
                 del self._catalog[oid]
 
     def _forget_event(self, commit_ts: int) -> None:
-        while self._recent and self._recent.oldest.commit_ts == commit_ts:
+        while self._recent.oldest_ts == commit_ts:
             self._drop(self._recent.pop_oldest())
         self.known_since = max(self.known_since, commit_ts)
 

@@ -320,7 +320,12 @@ class Participant(ABC):
     def is_current(self) -> bool:
         """Whether a `read_barrier` would be passed at once: nothing that anybody can have been told of is missing here. HOT: asked for
         every message of a client."""
-        return self._running and self._consensus.may_answer() and self._applied >= self._read_target()
+        consensus = self._consensus
+        return (
+            self._running
+            and consensus.may_answer()
+            and self._applied >= (self._read_target() if self._settings.fast_commit else consensus.committed_index)
+        )
 
     def read_barrier(self, callback: ReadCallback, *, for_client: bool = True) -> None:
         """Call back once this node has applied everything that anybody can have been told of before this call.

@@ -305,7 +305,8 @@ class PostgresConnection(asyncio.Protocol):
         described = end == size - 22 and data.endswith(_DESCRIBE_EXECUTE_SYNC)
         if not described and end != size - 15:
             return False
-        session = cast(Session, self.session)
+        session = self.session
+        assert session is not None
         self._command = SYNC
         self._dispatching = True
         try:
@@ -610,12 +611,14 @@ class PostgresConnection(asyncio.Protocol):
         command = self._command
         self._command = NO_COMMAND
         if command in (QUERY, SYNC, START) and not self._held & CLOSED:
-            status = cast(Session, self.session).transaction_status
+            session = self.session
+            assert session is not None
+            status = session.transaction_status
             if command == START:
                 self._output.append(messages.backend_key_data(self.startup.process_id, self._secret))
             if self._held & REPORTING:
                 self._held &= ~REPORTING
-                cast(Session, self.session).report_parameters()
+                session.report_parameters()
             self._output.append(_READY[status])
             if self._held & DRAINING and status == "I":
                 self.terminate(admin_shutdown())

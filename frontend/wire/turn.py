@@ -18,7 +18,7 @@ import asyncio
 from time import perf_counter
 from typing import Protocol
 
-REPLIES_MAX = 4
+REPLIES_MAX = 16
 """Replies that are written together; then the clients can go on while the loop works on the other messages."""
 
 

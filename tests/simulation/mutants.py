@@ -101,7 +101,8 @@ def _skip_a_key(original: Callable[..., Any]) -> Callable[..., Any]:
 def _judge_too_new(original: Callable[..., Any]) -> Callable[..., Any]:
     def judge(self: Any, proposal: Any, timestamp: int, staged: Any = None) -> Any:
         """As if the transaction had seen the newest event when it had seen the one before."""
-        newest = self._recent.newest.commit_ts if self._recent else 0
+        last = next(reversed(self._recent), None)
+        newest = last.commit_ts if last is not None else 0
         if 0 < newest - proposal.snapshot < 50_000:
             proposal = msgspec.structs.replace(proposal, snapshot=newest)
         return original(self, proposal, timestamp, staged)
@@ -289,9 +290,9 @@ def _lease_without_own_entry(original: Callable[..., Any]) -> Callable[..., Any]
 
 
 def _given_up_commits(original: Callable[..., Any]) -> Callable[..., Any]:
-    def conflict(self: Any, proposal: Any, snapshot: int, staged: Any) -> Any:
+    def conflict(self: Any, proposal: Any, *arguments: Any) -> Any:
         self._catalog.pop(proposal.txid, None)
-        return original(self, proposal, snapshot, staged)
+        return original(self, proposal, *arguments)
 
     return conflict
 
