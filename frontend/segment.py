@@ -102,9 +102,7 @@ class PreparedSegment:
         self.counts_rows = planned.tag == "SELECT"
 
     def complete(self, count: int) -> bytes:
-        """CommandComplete."""
-        if count < _TAGS_MAX:
-            return self.tags[count]
+        """CommandComplete, for more rows than there are `tags`."""
         return messages.command_complete(f"{self.planned.tag} {count}")
 
 

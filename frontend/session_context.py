@@ -167,7 +167,8 @@ class SessionContext:
 
     @property
     def time_zone(self) -> str:
-        self.refresh()
+        if self.session.settings.version != self._settings_version:
+            self.refresh()
         return self._zone
 
     @property

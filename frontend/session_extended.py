@@ -338,7 +338,9 @@ class ExtendedQuery(InlineStatements):
         self._prefix = b""
         if rows and segment.encode is not None:
             prefix += segment.encode(rows)
-        reply = prefix + segment.complete(len(rows) if segment.counts_rows else state.processed)
+        count = len(rows) if segment.counts_rows else state.processed
+        tags = segment.tags
+        reply = prefix + (tags[count] if count < len(tags) else segment.complete(count))
         if in_block:
             self.connection.send(reply)
             if self._idle_in_transaction_ms:

@@ -247,9 +247,8 @@ class Adjudicator:
         known = self._committed.get(proposal.txid)
         if known is not None:
             return Verdict(Outcome.COMMITTED, known >> _TIMESTAMP_BITS, known & _TIMESTAMP_MASK)
-        if snapshot > self.commit_ts:
-            if snapshot >= commit_ts:
-                return Verdict(Outcome.MALFORMED, reason="the snapshot is ahead of the journal")
+        if snapshot > self.commit_ts and snapshot >= commit_ts:
+            return Verdict(Outcome.MALFORMED, reason="the snapshot is ahead of the journal")
         bulk = self.is_bulk(proposal, staged)
         if snapshot < self.commit_ts:
             conflict = self._conflict(proposal, snapshot, staged, bulk)

@@ -51,6 +51,7 @@ still stand at any later time, so the lease is gone for good in that term: the l
 from __future__ import annotations
 
 import logging
+import operator
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -298,10 +299,12 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
             if node in self._SyncObj__raftNextIndex
         )
 
+    raftCurrentTerm = property(operator.attrgetter("_SyncObj__raftCurrentTerm"))  # HOT: no call of Python's
+
     @property
     def is_leader(self) -> bool:
         """Whether this node believes to lead its term; see `has_lease` for certainty."""
-        return bool(self._isLeader())
+        return bool(self._SyncObj__raftState == _LEADER)
 
     @property
     def leader_name(self) -> str | None:

@@ -14,7 +14,8 @@ checked by `verify`. Positions are contiguous.
 
 Finding a position: a segment's first position is in its header and in memory; within a segment a sparse index (one
 entry per 64 KiB) leads to a short scan. The index of a finished segment lies in a file beside it and is read on demand;
-if it is missing or damaged it is made again from the segment.
+if it is missing or damaged it is made again from the segment. One that is whole is right: a segment that is opened to be appended to
+has none.
 
 Costs: about 3 µs for a small event (encode 1.2, hash 0.6, its share of record and write), 1 ms a MiB for large ones.
 """
@@ -594,6 +595,21 @@ class EventLog:
             return
         while not self._load_tail(self._segments[-1]):
             self._remove_newest()
+        self._forget_indexes(names, self._segments[-1].header.sequence)
+
+    def _forget_indexes(self, names: list[str], first: int) -> None:
+        """Remove the index files of segments from `first` on, which is going to be appended to. Where it had been finished once, and
+        was cut, its index leads astray from now on; and the one that will take its place need not survive a crash."""
+        stale = [name for name in names if name.startswith("events-") and name.endswith(".index")]
+        stale = [name for name in stale if int(name[7:-6]) >= first]
+        if not stale:
+            return
+        try:
+            for name in stale:
+                self._disk.remove(f"{self._directory}/{name}")
+            self._disk.synchronize_directory(self._directory)
+        except OSError as error:
+            raise NodeFatal(f"event log: cannot remove {stale[0]} from {self._directory}: {error}") from error
 
     def _load_header(self, sequence: int, newest: bool) -> _Segment | None:
         path = self._path(sequence)

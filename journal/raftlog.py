@@ -136,7 +136,6 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         self._tail_first = 1
         self._tail_size = 0
         self._first = 1
-        self._end = 0
         self._visible = 0
         self._first_entry: Entry | None = None
         self._last_entry: Entry | None = None
@@ -145,10 +144,13 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         self._term = 0
         self._voted_for: str | None = None
         self._batch = 1
-        self._dirty = False
         self._restarts_in = -1
+        self.last_index = 0
+        """Index of the newest entry, durable or not."""
         self.durable_index = 0
         """Every entry up to this index is on disk."""
+        self.dirty = False
+        """Whether something is not durable yet."""
         self.commit_floor = 1
         """Entries up to here are known to be committed; set by the owner before Raft starts."""
         self.memberships: list[int] = []
@@ -182,23 +184,23 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
 
     def add(self, command: bytes, idx: int, term: int) -> None:
         """Append, or make visible again what is there already."""
-        if idx <= self._end:
+        if idx <= self.last_index:
             if self._term_at(idx) == term:
                 self._visible = idx
                 self._last_entry = self.entry(idx)
                 return
             self._truncate(idx)
-        elif self._end == 0 and not self._segments[-1].offsets:
+        elif self.last_index == 0 and not self._segments[-1].offsets:
             # The very first entry, and the log may begin anywhere.
             self._first = idx
             self._tail_first = idx
-            self._end = idx - 1
+            self.last_index = idx - 1
             self._segments[-1].first_index = idx
             self._firsts[-1] = idx
-        if idx != self._end + 1:
-            raise NodeFatal(f"Raft log: entry {idx} does not follow entry {self._end}")
+        if idx != self.last_index + 1:
+            raise NodeFatal(f"Raft log: entry {idx} does not follow entry {self.last_index}")
         self._write(_KIND_ENTRY, idx, term, command)
-        self._end = self._visible = idx
+        self.last_index = self._visible = idx
         entry = (command, idx, term)
         self._last_entry = entry
         self._tail.append(entry)
@@ -222,7 +224,7 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
 
     def getRaftCommitIndex(self) -> int:
         """What is known to be committed without asking anybody."""
-        return max(1, min(self.commit_floor, self._end))
+        return max(1, min(self.commit_floor, self.last_index))
 
     def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:
         """Term and vote; durable with the next synchronization, before any message leaves."""
@@ -251,16 +253,6 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         return self._first
 
     @property
-    def last_index(self) -> int:
-        """Index of the newest entry, durable or not."""
-        return self._end
-
-    @property
-    def dirty(self) -> bool:
-        """Whether something is not durable yet."""
-        return self._dirty
-
-    @property
     def bytes_kept(self) -> int:
         """Bytes of all segments, preallocated space not counted."""
         return sum(segment.end for segment in self._segments)
@@ -277,9 +269,9 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
 
     def settle(self) -> None:
         """Make visible again what a provisional delete hid and no conflict removed."""
-        if self._visible != self._end:
-            self._visible = self._end
-            self._last_entry = self.entry(self._end) if self._end >= self._first else None
+        if self._visible != self.last_index:
+            self._visible = self.last_index
+            self._last_entry = self.entry(self.last_index) if self.last_index >= self._first else None
 
     def entry(self, index: int) -> Entry:
         """The entry with this Raft index, from memory or disk."""
@@ -302,7 +294,7 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
     def entries_within(self, index: int, size: int) -> list[Entry]:
         """Entries from `index` on, at least one, until their commands make up `size` bytes."""
         found: list[Entry] = []
-        while index <= self._end and (not found or size > 0):
+        while index <= self.last_index and (not found or size > 0):
             entry = self.entry(index)
             found.append(entry)
             size -= len(entry[0])
@@ -354,13 +346,13 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             active.end += len(data)
             self._buffer.clear()
             self._buffered = 0
-        return self._dirty
+        return self.dirty
 
     def synchronized(self) -> None:
         """The synchronization of everything flushed so far has succeeded."""
-        self._dirty = False
+        self.dirty = False
         self._batch += 1
-        self.durable_index = self._end
+        self.durable_index = self.last_index
         self._trim_tail()
 
     def synchronize(self) -> None:
@@ -425,7 +417,7 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         self._tail.clear()
         self._tail_size = 0
         self._first = self._tail_first = index
-        self._end = self._visible = self.durable_index = index - 1
+        self.last_index = self._visible = self.durable_index = index - 1
         self._first_entry = self._last_entry = None
         if self.memberships:
             self.memberships = []
@@ -469,7 +461,7 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
                 self._note_membership(index)
         self._buffer.append(record)
         self._buffered += len(record)
-        self._dirty = True
+        self.dirty = True
 
     def _roll(self, size: int) -> None:
         """Begin a segment with room for `size` bytes. The full one is made durable first, so that only the newest can
@@ -480,7 +472,7 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             active.file.synchronize()
         except OSError as error:
             raise NodeFatal(f"Raft log: cannot synchronize {active.path}: {error}") from error
-        self._create_segment(active.sequence + 1, self._end + 1, size)
+        self._create_segment(active.sequence + 1, self.last_index + 1, size)
 
     def _create_segment(self, sequence: int, first_index: int, size: int, *, restarts_in: int = -1) -> None:
         path = self._path(sequence)
@@ -516,7 +508,7 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         while self._tail and self._tail_first + len(self._tail) > index:
             self._tail_size -= len(self._tail.pop()[0])
         self._tail_first = min(self._tail_first, index)
-        self._end = self._visible = index - 1
+        self.last_index = self._visible = index - 1
         self.durable_index = min(self.durable_index, index - 1)
         if self.memberships and self.memberships[-1] >= index:
             self.memberships = [each for each in self.memberships if each < index]
@@ -549,8 +541,8 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         return f"{self._directory}/raft-{sequence:010d}.log"
 
     def _segment_of(self, index: int) -> _Segment:
-        if not self._first <= index <= self._end:
-            raise IndexError(f"entry {index} is not within {self._first} … {self._end}")
+        if not self._first <= index <= self.last_index:
+            raise IndexError(f"entry {index} is not within {self._first} … {self.last_index}")
         place = bisect_right(self._firsts, index) - 1
         segment = self._segments[place]
         while index >= segment.next_index:
@@ -576,15 +568,15 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             self._load(sequence, first=place == 0, last=place == len(sequences) - 1)
         if not self._segments:
             self._create_segment(sequences[-1] + 1 if sequences else 1, 1, 0)
-        self._visible = self.durable_index = self._end
+        self._visible = self.durable_index = self.last_index
         if self._segments[0].offsets:
             self._first = self._segments[0].first_index
-        self._tail_first = self._end + 1
+        self._tail_first = self.last_index + 1
         self._firsts = [segment.first_index for segment in self._segments]
-        if self._end >= self._first:
-            self._last_entry = self.entry(self._end)
+        if self.last_index >= self._first:
+            self._last_entry = self.entry(self.last_index)
         self._batch += 1  # what was found is durable now (`_clean_tail`)
-        if self._restarts_in >= 0 and self._end < self._first:
+        if self._restarts_in >= 0 and self.last_index < self._first:
             # The machine stopped between the header and the entry that it promises.
             self.add(bytes([EntryKind.NO_OP]), self._first, self._restarts_in)
             self.synchronize()
@@ -611,10 +603,12 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             for older in self._segments:
                 self._remove(older)
             self._segments, self._firsts, self.memberships, first = [], [], [], True
-        if not first and header.first_index > self._end + 1:
-            raise CorruptData(f"{path}: begins at entry {header.first_index}, but the last one before is {self._end}")
+        if not first and header.first_index > self.last_index + 1:
+            raise CorruptData(
+                f"{path}: begins at entry {header.first_index}, but the last one before is {self.last_index}"
+            )
         if first:
-            self._first, self._end = header.first_index, header.first_index - 1
+            self._first, self.last_index = header.first_index, header.first_index - 1
         self._term, self._voted_for = header.term, header.voted_for
         segment = _Segment(sequence, path, file, file.size(), header.first_index)
         segment.end = head.end
@@ -633,18 +627,18 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
             return
         if kind != _KIND_ENTRY:
             raise UnknownFormat(f"{segment.path} at offset {offset}: record of unknown kind {kind}")
-        if index <= self._end:
+        if index <= self.last_index:
             self._truncate(index)
         if not segment.offsets:
-            if index != self._end + 1 and self._end >= self._first:
-                raise CorruptData(f"{segment.path} at offset {offset}: entry {index} follows entry {self._end}")
+            if index != self.last_index + 1 and self.last_index >= self._first:
+                raise CorruptData(f"{segment.path} at offset {offset}: entry {index} follows entry {self.last_index}")
             segment.first_index = self._firsts[-1] = index
-        elif index != self._end + 1:
-            raise CorruptData(f"{segment.path} at offset {offset}: entry {index} follows entry {self._end}")
+        elif index != self.last_index + 1:
+            raise CorruptData(f"{segment.path} at offset {offset}: entry {index} follows entry {self.last_index}")
         segment.append(offset, payload, term)
         if payload[0] == _MEMBERSHIP:
             self._note_membership(index)
-        self._end = index
+        self.last_index = index
 
     def _clean_tail(self, segment: _Segment) -> None:
         """Zeros after the last record, so that nothing torn can ever be taken for written; and make it all durable:

@@ -40,7 +40,7 @@ from frontend.types.datetime import (
 )
 from frontend.types.interval import interval_typmod
 from frontend.types.moments import time_typmod, timestamp_typmod, timetz_typmod
-from frontend.types.zones import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND, Zone, zone_by_name
+from frontend.types.zones import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND, Zone, session_zone, zone_by_name
 
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
@@ -105,7 +105,10 @@ def timestamp_to_timestamptz(context: Context, value: int) -> int:
 
 @scalar("timestamp(timestamptz)", context=True)
 def timestamptz_to_timestamp(context: Context, value: int) -> int:
-    return value if is_infinite_timestamp(value) else utc_to_local(value, context_zone(context))
+    # HOT, since columns of type timestamp are often filled with now(): `utc_to_local` without calls.
+    if value in (TIMESTAMP_INFINITY, TIMESTAMP_NEGATIVE_INFINITY):
+        return value
+    return value + session_zone(context.time_zone).offset_at(value) * MICROSECONDS_PER_SECOND
 
 
 @scalar("date(timestamp)")

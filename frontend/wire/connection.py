@@ -272,11 +272,13 @@ class PostgresConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         self.batches += 1
-        self._turn.touch()
         if self._channel is not None:
             data = self._decrypt(data)
             if not data:
                 return
+        if data[0] == _B and not self._held and not self._mode and not self._buffered and self._run_segment(data):
+            return
+        self._turn.touch()
         if self._buffered or self._held & STOPS:
             self._chunks.append(data)
             self._buffered += len(data)
@@ -288,8 +290,6 @@ class PostgresConnection(asyncio.Protocol):
             if self._buffered < self._needed:
                 return
             self._join()
-        elif data[0] == _B and not self._held and not self._mode and not self._reads.waits and self._run_segment(data):
-            return
         else:
             self._buffer = data
         self._dispatch()
@@ -307,6 +307,8 @@ class PostgresConnection(asyncio.Protocol):
             return False
         session = self.session
         assert session is not None
+        if session.transaction is None and self._reads.waits:
+            return False
         self._command = SYNC
         self._dispatching = True
         try:
@@ -323,6 +325,8 @@ class PostgresConnection(asyncio.Protocol):
             self._dispatching = False
         if self._output:
             self._turn.add(self)
+        else:
+            self._turn.touch()
         return True
 
     def eof_received(self) -> bool:

@@ -130,6 +130,11 @@ class Session(Protocol):
     reads: StrongReads
     """What the connection asks before a message that `wants_snapshot`, where that needs asking."""
 
+    @property
+    def transaction(self) -> object | None:
+        """The transaction whose snapshot is fixed; None where the next message that reads would begin one. HOT."""
+        ...
+
     def wants_snapshot(self, kind: int, body: bytes) -> bool:
         """Whether handling this message (Query, Parse, Describe, Bind or Execute, by its type byte) reads what other transactions
         write, without a snapshot that is fixed by now. Parse and Describe of a statement read the catalog; Bind is called on behalf of

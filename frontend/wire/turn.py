@@ -9,7 +9,7 @@ simple-update) this is worth half as many transactions again; a single connectio
 **Busy polling.** A client that has just got its answer usually sends its next message within microseconds. Letting the kernel put
 the process to sleep and wake it again costs more than that. So after activity the event loop polls for a moment without sleeping.
 
-HOT PATH: `touch` and `add` run once a message, `_turn` once a turn of the loop. Guarded by loadtest/compare.py.
+HOT PATH: `add` or, without a reply, `touch` runs once a message, `_turn` once a turn of the loop. Guarded by loadtest/compare.py.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class LoopTurn:
             self._loop.call_soon(self._turn)
 
     def add(self, connection: Flushable) -> None:
-        """Have the connection flushed in this turn of the loop or at the beginning of the next."""
+        """There is activity; have the connection flushed in this turn of the loop or at the beginning of the next."""
+        self._active = True
         ready = self._ready
         ready.append(connection)
         if len(ready) >= REPLIES_MAX:

@@ -11,7 +11,7 @@ import errno
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from journal.environment import SystemDisk
@@ -131,6 +131,21 @@ def test_large_event_without_its_end_is_cut_across_segments() -> None:
     list(opened(disk).verify())
 
 
+def test_the_index_of_a_finished_segment_goes_before_the_segment_is_appended_to_again() -> None:
+    disk = SimulatedDisk()
+    log = opened(disk, 2048)
+    append(log, 1, 1, 2)
+    for part in range(6):
+        piece = event(3, 900, part, more=True)
+        log.append_part(2, piece, encode_writes(piece.writes))
+    assert f"{SEGMENT[:-4]}.index".rsplit("/", 1)[1] in disk.names(DIRECTORY)
+    disk.crash(Random(1), Loss.NOTHING)
+    cut = opened(disk, 2048)  # of the event no end is there: its parts go, and all segments but the first
+    disk.crash(Random(1), Loss.EVERYTHING)
+    assert disk.names(DIRECTORY) == ["events-0000000001.log"]
+    assert cut.position == 2
+
+
 def test_a_wrong_position_is_refused() -> None:
     log = opened(SimulatedDisk())
     with pytest.raises(NodeFatal, match="does not follow"):
@@ -203,6 +218,16 @@ def test_on_a_real_directory(tmp_path: object) -> None:
     st.lists(st.tuples(st.sampled_from(["small", "large", "synchronize", "crash"]), st.integers(1, 6)), max_size=30),
     st.sampled_from(list(Loss)),
     st.integers(0, 2**16),
+)
+@example(  # a segment was finished, cut, and finished again, and the first index was what the crash left
+    [
+        *[("small", 4), ("large", 2), ("large", 1), ("small", 3), ("small", 5), ("large", 2)],
+        *[("crash", 1), ("crash", 1), ("crash", 1), ("crash", 1)],
+        *[("small", 1), ("small", 2), ("small", 6), ("large", 5), ("large", 4), ("crash", 1)],
+        *[("small", 1), ("small", 1), ("small", 3), ("small", 1), ("small", 1), ("small", 1), ("crash", 1)],
+    ],
+    Loss.SOME,
+    1,
 )
 def test_a_crash_leaves_a_prefix(steps: list[tuple[str, int]], loss: Loss, seed: int) -> None:
     chance = Random(seed)

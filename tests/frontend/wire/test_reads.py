@@ -271,3 +271,16 @@ def test_an_answer_after_the_end_is_ignored(error: SqlError | None) -> None:
         assert await client.received() == ""
 
     run(work)
+
+
+def test_a_segment_within_a_transaction_asks_nobody() -> None:
+    async def work() -> None:
+        client = Connected(Segments)
+        await client.received()
+        client.session.transaction = object()
+        assert await client.send(BIND + DESCRIBE + EXECUTE + SYNC) == "Z"
+        client.session.transaction = None
+        assert await client.send_granted(BIND + DESCRIBE + EXECUTE + SYNC) == "Z"
+        assert client.session.log == ["segment"] * 2
+
+    run(work)

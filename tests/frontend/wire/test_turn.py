@@ -1,4 +1,4 @@
-"""The loop's shared turn: replies are written four at a time and none is forgotten; the loop stays awake a moment, no longer.
+"""The loop's shared turn: replies are written together and none is forgotten; the loop stays awake a moment, no longer.
 
 Method: an event loop, connections that note when they are flushed.
 """

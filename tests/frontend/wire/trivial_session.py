@@ -49,6 +49,7 @@ class TrivialSession:
             raise SqlError("28000", 'role "nobody" does not exist', severity="FATAL")
         self.connection = connection
         self.transaction_status: TransactionStatus = "I"
+        self.transaction: object | None = None
         self.reads: StrongReads = LocalReads()
         self.statements: dict[str, str] = {}
         self.portals: dict[str, tuple[str, list[bytes | None]]] = {}
