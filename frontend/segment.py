@@ -19,6 +19,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from frontend.statements import PlannedStatement, PreparedStatement
+from frontend.types.integers import SURE_DIGITS
 from frontend.wire import messages
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ PARAMETERS_MAX = 100
 """A statement with more parameters goes the ordinary way."""
 
 _TAGS_MAX = 16
+_FACTORIES_MAX = 1000
 
 BindReader = Callable[[bytes, int], list[Any] | None]
 """(body of Bind, where the parameters begin) → their values; None where the message is another than the one expected.
@@ -113,11 +115,13 @@ def bind_reader(decoders: list[Callable[[bytes], Any]], tail: bytes) -> BindRead
         decoders: one a parameter.
         tail: what follows them in the message, result formats as they were sent.
     """
-    return _factory(len(decoders))(*decoders, tail)
+    return _factory(tuple([SURE_DIGITS.get(decode, 0) for decode in decoders]))(*decoders, tail)
 
 
-@lru_cache(PARAMETERS_MAX + 1)
-def _factory(count: int) -> Callable[..., BindReader]:
+@lru_cache(_FACTORIES_MAX)
+def _factory(sure_digits: tuple[int, ...]) -> Callable[..., BindReader]:
+    """Of one reader for each kind of parameters: how many plain digits a parameter may have for `int` to be all that it takes."""
+    count = len(sure_digits)
     names = ", ".join([f"d{place}" for place in range(count)])
     lines = [f"def make({names}{', ' if count else ''}tail):", " def read(body, p):"]
     for place in range(count):
@@ -128,7 +132,14 @@ def _factory(count: int) -> Callable[..., BindReader]:
             "  else: return None",
         ]
     lines.append("  if body[p:] != tail: return None")
-    values = ", ".join([f"None if r{place} is None else d{place}(r{place})" for place in range(count)])
+    values = ", ".join(
+        [
+            f"None if r{place} is None else "
+            + (f"int(r{place}) if len(r{place}) <= {digits} and r{place}.isdigit() else " if digits else "")
+            + f"d{place}(r{place})"
+            for place, digits in enumerate(sure_digits)
+        ]
+    )
     lines += [f"  return [{values}]", " return read"]
     names_of_module: dict[str, Any] = {"length": Struct("!i").unpack_from}
     exec(compile("\n".join(lines), f"<bind reader of {count} parameters>", "exec"), names_of_module)

@@ -321,7 +321,9 @@ class ExtendedQuery(InlineStatements):
             state = self._inline_state(transaction, values)
             if segment.writes and transaction.read_only:
                 self.check_writable(segment.planned, transaction)
-            transaction.depend(segment.relations)
+            note = transaction.dependencies.setdefault
+            for oid, version in segment.relations:
+                note(oid, version)
             if segment.writes and self._contention.keys:
                 rows = self._try_contended(segment.run, state)
                 if rows is None:

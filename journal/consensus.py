@@ -53,7 +53,7 @@ from __future__ import annotations
 import logging
 import operator
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,8 @@ _WORTH_SECONDS = 0.001
 """A shorter wait is none: timers and clocks need not agree so closely."""
 
 _FOLLOWER, _LEADER = 0, 2
+_NAME = operator.attrgetter("id")
+"""The order in which peers are gone through."""
 _NEAR_ENTRIES = 1000
 _PRIVATE = (
     "_SyncObj__applyLogEntries",
@@ -104,19 +106,13 @@ class Timing:
     election_max: float
 
 
-class _Injected:
-    """Where pysyncobj's module takes the time from: the environment of whoever ticks or receives. A process may run several
-    replicas, each with a clock of its own."""
-
-    clock: WallClock
-
-
-_injected = _Injected()
 _original_create_journal = pysyncobj.syncobj.createJournal
 
 
-def _monotonic() -> float:
-    return _injected.clock.monotonic()
+def _take_time_from(clock: WallClock) -> None:
+    """Whoever ticks or receives says what pysyncobj's module takes the time from: a process may run several replicas, each with a
+    clock of its own."""
+    pysyncobj.syncobj.monotonicTime = clock.monotonic
 
 
 def _create_journal(journal_file: Any) -> Any:
@@ -141,7 +137,6 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 _require()
 pysyncobj.syncobj.logger.addFilter(_is_news)
-pysyncobj.syncobj.monotonicTime = _monotonic
 pysyncobj.syncobj.createJournal = _create_journal
 # It would wake pysyncobj's poller for its command queue; neither is used, and it holds two descriptors until the process ends.
 pysyncobj.syncobj.PIPE_NOTIFIER_ENABLED = False
@@ -246,7 +241,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self.committed_index = max(1, log.commit_floor)
         self.matched_in_term = 0
         """Follower: up to here the log is the leader's, and the entry there is of the current term."""
-        _injected.clock = environment.clock
+        _take_time_from(environment.clock)
         configuration = SyncObjConf(
             autoTick=False,
             appendEntriesUseBatch=False,
@@ -268,7 +263,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
 
     def tick(self) -> None:
         """One step: elections, heartbeats, commit index, new entries. Never while a synchronization is in flight."""
-        _injected.clock = self._clock
+        _take_time_from(self._clock)
         if self._peers.nodes or not self._isLeader():
             self.doTick(0)
         else:
@@ -492,7 +487,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         if now >= self._pre_vote_due and now >= self._yields_until:
             self._pre_vote_due = now + self._timing.heartbeat
             question = {"type": "pre_vote", "term": self.raftCurrentTerm + 1, "last": self._last()}
-            for node in self._by_name(others):
+            for node in sorted(others, key=_NAME):
                 self._peers.send(node, question)
         return False
 
@@ -551,7 +546,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
     # ---- pysyncobj's inside -----------------------------------------------------------------------------------------
 
     def _SyncObj__onMessageReceived(self, node: Node, message: Message) -> None:
-        _injected.clock = self._clock
+        _take_time_from(self._clock)
         kind = message["type"]
         term = self.raftCurrentTerm
         if kind == "append_entries":
@@ -633,7 +628,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
 
     def _connected(self) -> list[Node]:
         others = self._SyncObj__otherNodes | self._SyncObj__readonlyNodes
-        return [node for node in self._by_name(others) if node in self._SyncObj__connectedNodes]
+        return sorted(others & self._SyncObj__connectedNodes, key=_NAME)
 
     def _send(self, node: Node, is_heartbeat: bool) -> None:
         """All entries that the peer lacks and there is room for; if there are none, how far entries are committed."""
@@ -685,16 +680,17 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
     def _may_wait(self, node: Node, now: float) -> bool:
         """A witness gets several blocks in one message, as long as the others are a majority without it and keep up: they answer
         sooner, and what it costs everybody is by the message."""
+        if node.id not in self.witnesses:
+            return False
         left = self._sent.get(node.id, 0.0) + WITNESS_SECONDS - now
-        if node.id not in self.witnesses or left < _WORTH_SECONDS:
+        if left < _WORTH_SECONDS:
             return False
         match_index, committed = self._SyncObj__raftMatchIndex, self.committed_index
-        others = self._SyncObj__otherNodes
-        keeping_up = sum(
-            match_index[each] >= committed
-            for each in others
-            if each.id not in self.witnesses and each in self._SyncObj__connectedNodes
-        )
+        others, connected = self._SyncObj__otherNodes, self._SyncObj__connectedNodes
+        keeping_up = 0
+        for each in others:
+            if each.id not in self.witnesses and each in connected and match_index[each] >= committed:
+                keeping_up += 1
         if keeping_up < (len(others) + 1) // 2:
             return False
         self._on_waiting(left)
@@ -717,7 +713,9 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._peers.send(node, message)
 
     def _count_in_flight(self, name: str, entries: list[Entry]) -> None:
-        size = sum(len(command) for command, _, _ in entries)
+        size = 0
+        for command, _, _ in entries:
+            size += len(command)
         self._in_flight.setdefault(name, deque()).append((entries[-1][1], size))
         self._in_flight_bytes[name] = self._in_flight_bytes.get(name, 0) + size
 
@@ -775,7 +773,3 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         elif self._has_news:
             self._send_news()
         self._has_news = False
-
-    @staticmethod
-    def _by_name(nodes: Iterable[Node]) -> list[Node]:
-        return sorted(nodes, key=lambda node: node.id)

@@ -113,6 +113,7 @@ class Replica(Applying):
         self._hold = Wait.NO
         self._resting: asyncio.TimerHandle | None = None
         self._synchronizing = False
+        self._woken = False  # while a synchronization was in flight
         self._synchronization_ended: asyncio.Future[None] | None = None
         self._scheduled = False
         self._running = False
@@ -437,14 +438,20 @@ class Replica(Applying):
     # ---- turns ------------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        if not self._scheduled and not self._synchronizing and self._running:
+        if self._synchronizing:
+            self._woken = True
+        elif not self._scheduled and self._running:
             self._scheduled = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._scheduled = False
-        if self._synchronizing or not self._running:
+        if self._synchronizing:
+            self._woken = True
             return
+        if not self._running:
+            return
+        self._woken = False
         gathering, count = self._gathering, len(self._waiting)
         committed = self._consensus.committed_index
         hold = self._hold = Wait.NO
@@ -511,6 +518,11 @@ class Replica(Applying):
             return
         try:
             self._let_go()
+            if not (self._woken or self._waiting or self._room_waiters or self._alone or self._settings.fast_commit):
+                # Nothing has come meanwhile that a tick would see; only what others had sooner can be applied now.
+                if not self._rests():
+                    self._apply()
+                return
         except BaseException as failure:
             self._fail(failure)
             return
@@ -520,8 +532,10 @@ class Replica(Applying):
         """What was written is durable: whatever is to be sent may rely on it."""
         self._log.synchronized()
         if self._gathering is not None:
-            ordered = sum(len(each.proposals) for each in self._ordered.values())
-            self._gathering.synchronized(ordered + len(self._waiting))
+            committing = len(self._waiting)
+            for each in self._ordered.values():
+                committing += len(each.proposals)
+            self._gathering.synchronized(committing)
         self._transport.release()
 
     def _let_in(self) -> None:

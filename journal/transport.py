@@ -218,6 +218,9 @@ class PeerTransport(Transport):  # type: ignore[misc]  # pysyncobj carries no ty
         on_turned_away: called with (peer, answer) when this node is not welcome there.
     """
 
+    ready = True
+    """What pysyncobj asks twice a tick."""
+
     def __init__(
         self,
         environment: Environment,

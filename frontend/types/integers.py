@@ -21,6 +21,8 @@ _INTEGER = re.compile(
     r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]((?:_?[0-9a-fA-F])+)|0[oO]((?:_?[0-7])+)|0[bB]((?:_?[01])+)|([0-9](?:_?[0-9])*))"
     r"[ \t\n\v\f\r]*\Z"
 )
+SURE_DIGITS: dict[Callable[[bytes], int], int] = {}
+"""Text decoder of an integer type → as many plain digits are always one of its values, so that `int` alone will do."""
 _DIGITS_CONSIDERED_MAX = 4000  # Python refuses to convert longer decimal strings; they are out of range for sure
 
 
@@ -74,6 +76,8 @@ def _integer(type_name: str, code: str, low: int, high: int) -> TypeBehaviour:
         if low <= value <= high:
             return value
         raise out_of_range(type_name, str(data, "utf-8"))
+
+    SURE_DIGITS[decode_text] = len(str(high)) - 1
 
     def decode_binary(data: bytes) -> int:
         if len(data) != size:
