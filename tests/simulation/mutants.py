@@ -155,16 +155,16 @@ def _read_the_newest(original: Callable[..., Any]) -> Callable[..., Any]:
 def _really_delete(original: Callable[..., Any]) -> Callable[..., Any]:
     def delete_entries_from(self: Any, entryFrom: int) -> None:
         original(self, entryFrom)
-        if self._visible < self._end:
+        if self._visible < self.last_index:
             self._truncate(self._visible + 1)
-            self._last_entry = self.entry(self._end) if self._end >= self._first else None
+            self._last_entry = self.entry(self.last_index) if self.last_index >= self._first else None
 
     return delete_entries_from
 
 
 def _keep_old_entries(original: Callable[..., Any]) -> Callable[..., Any]:
     def add(self: Any, command: bytes, idx: int, term: int) -> None:
-        if idx <= self._end:
+        if idx <= self.last_index:
             self._visible = idx
             self._last_entry = self.entry(idx)
         else:
@@ -245,7 +245,7 @@ def _remember_leavers(original: Callable[..., Any]) -> Callable[..., Any]:
 def _durable_when_flushed(original: Callable[..., Any]) -> Callable[..., Any]:
     def flush(self: Any) -> bool:
         dirty = bool(original(self))
-        self.durable_index = self._end
+        self.durable_index = self.last_index
         return dirty
 
     return flush
