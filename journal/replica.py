@@ -2,7 +2,7 @@
 
     propose ─▶ waiting ─▶ block ─▶ tick ─▶ log ─▶ flush ─▶ synchronize ┄┄┄ (the disk works; meanwhile: apply the block before)
                                     ▲                           │
-                                    └──── release outbound ◀────┘  then at once the next turn
+                                    └──── release outbound ◀────┘  then the next turn, if anything came meanwhile
 
 One *turn* is: deliver inbound messages → tick → flush → start a synchronization → apply. There is one logical task, the
 chain of turns, and one invariant: **never tick while a synchronization is in flight**. So a tick sees only durable
