@@ -518,7 +518,8 @@ class Replica(Applying):
             return
         try:
             self._let_go()
-            if not (self._woken or self._waiting or self._room_waiters or self._alone or self._settings.fast_commit):
+            others_answer = len(self._consensus.voters) > 1 and not self._settings.fast_commit
+            if others_answer and not (self._woken or self._waiting or self._room_waiters):
                 # Nothing has come meanwhile that a tick would see; only what others had sooner can be applied now.
                 if not self._rests():
                     self._apply()

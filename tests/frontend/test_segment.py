@@ -6,12 +6,14 @@ Method: Bind messages made by hypothesis, whole, cut short and with bytes change
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from frontend.errors import SqlError
 from frontend.segment import bind_reader
+from frontend.types.integers import SURE_DIGITS
 from frontend.wire import messages
 
 PARAMETERS = st.lists(st.one_of(st.none(), st.binary(max_size=12)), max_size=5)
@@ -65,6 +67,30 @@ def test_malformed_messages_are_left_to_the_ordinary_parser(
         assert values is None
     else:
         assert values is None or (values == ordinary.parameters and not ordinary.result_formats)
+
+
+@given(
+    st.sampled_from(sorted(SURE_DIGITS, key=SURE_DIGITS.__getitem__)),
+    st.one_of(
+        st.integers(-(2**70), 2**70).map(lambda value: b"%d" % value),
+        st.text("0123456789 _+-x", max_size=22).map(str.encode),
+    ),
+)
+@example(next(iter(SURE_DIGITS)), b"")
+@example(next(iter(SURE_DIGITS)), "\u0663".encode())
+def test_integers_are_read_as_their_type_reads_them(decode: Callable[[bytes], int], parameter: bytes) -> None:
+    body = bind_body("s", [parameter], b"\0\0")
+    head = messages.bind_head(body)
+    assert head is not None
+
+    def outcome(read: Callable[[], object]) -> object:
+        try:
+            return read()
+        except SqlError as error:
+            return error.sqlstate, error.message
+
+    read = bind_reader([decode], b"\0\0")
+    assert outcome(lambda: read(body, len(head))) == outcome(lambda: [decode(parameter)])
 
 
 def test_only_the_unnamed_portal_without_parameter_formats_has_a_head() -> None:

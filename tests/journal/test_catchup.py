@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import time
 from collections.abc import AsyncIterator, Callable
 from random import Random
 from typing import Any, cast
@@ -289,6 +290,27 @@ def test_from_one_voter_to_three() -> None:
         last = await cluster.commit(200)
         await cluster.start(0)
         await cluster.agree(last.position)
+        await cluster.stop()
+
+    run(work())
+
+
+def test_a_single_voter_with_a_learner_commits_as_soon_as_its_disk_is_done() -> None:
+    async def work() -> None:
+        # Between two ticks of the timer lie 125 ms.
+        cluster = Cluster(1, 2, heartbeat_seconds=0.5, election_seconds_min=1.0, election_seconds_max=1.5)
+        first = await cluster.start(0)
+        await fill(cluster, 1, 10)
+        joining = await cluster.start(1, joining=True)
+        await asyncio.wait_for(joining.applied(10), 10)
+        assert (await change(first, Change.ADD, member_of(cluster, 1))).committed
+        await cluster.commit(100)
+        took = []
+        for txid in range(200, 208):
+            began = time.monotonic()
+            await cluster.commit(txid)
+            took.append(time.monotonic() - began)
+        assert sorted(took)[4] < 0.05, took
         await cluster.stop()
 
     run(work())
