@@ -298,7 +298,7 @@ def test_from_one_voter_to_three() -> None:
 def test_a_single_voter_with_a_learner_commits_as_soon_as_its_disk_is_done() -> None:
     async def work() -> None:
         # Between two ticks of the timer lie 125 ms.
-        cluster = Cluster(1, 2, heartbeat_seconds=0.5, election_seconds_min=1.0, election_seconds_max=1.5)
+        cluster = Cluster(1, 2, heartbeat_seconds=0.5, election_seconds_min=2.0, election_seconds_max=2.5)
         first = await cluster.start(0)
         await fill(cluster, 1, 10)
         joining = await cluster.start(1, joining=True)
