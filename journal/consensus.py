@@ -32,6 +32,9 @@ What is replaced, and why:
 | createJournal (global)    | hands over the log that the configuration carries                                       |
 | _poller, its pipe         | nothing to poll: the transport is asyncio's                                             |
 | _onTick                   | `_tick_alone` for a single voter that leads: the same, without what only peers need     |
+| raftCurrentTerm, the      | the same without calls: they are asked for many times a transaction (`transport.PeerNode`) |
+| transport's ready, a      |                                                                                        |
+| node's hash and id        |                                                                                        |
 
 **Leader stickiness.** A vote request is not delivered while this node has heard a leader within the minimum election
 timeout, or is a leader with a lease: a partitioned node that returns with a high term cannot depose a healthy leader,
