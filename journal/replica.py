@@ -120,8 +120,7 @@ class Replica(Applying):
         self._draining = False
         self._timer: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
-        self._was_leader = False
-        self._deposed_at = 0.0
+        self._leaderless_since: float | None = None  # for how long what waits here has had nobody to go to
         self._silent_ticks = 0
         self._is_cut_off = False
         self.clock = HybridClock(environment.clock, lead_us=self._lead_us)
@@ -556,9 +555,6 @@ class Replica(Applying):
             if not self._running:
                 return
         consensus = self._consensus
-        if self._was_leader and not consensus.is_leader:
-            self._deposed_at = self._loop.time()
-        self._was_leader = consensus.is_leader
         horizon = self._horizon()
         if not consensus.is_leader or self._transfer.holding:
             self._fairness.release()
@@ -567,6 +563,8 @@ class Replica(Applying):
                 self._change_ended(Verdict(Outcome.UNKNOWN, reason="the leader changed; look at the configuration"))
             if self._waiting:
                 self._redirect_waiting()
+            else:
+                self._leaderless_since = None
             if self._ordered:
                 self._give_up_before(horizon)
         self._clock_watch.on_timer()
@@ -583,9 +581,13 @@ class Replica(Applying):
     def _redirect_waiting(self) -> None:
         """Proposals that were never ordered go to the new leader; those whose fragments went another way cannot."""
         if self._consensus.leader_name is None:
-            if self._loop.time() - self._deposed_at > self._settings.election_seconds_max:
+            now = self._loop.time()
+            if self._leaderless_since is None:
+                self._leaderless_since = now
+            if now - self._leaderless_since > self._settings.election_seconds_max:
                 self._refuse_waiting(Verdict(Outcome.NOT_LEADER, reason="this node is no longer the leader"))
             return
+        self._leaderless_since = None
         refused = Verdict(Outcome.NOT_LEADER, reason="this node is no longer the leader")
         waiting, self._waiting, self._waiting_bytes = self._waiting, deque(), 0
         for data, proposal, callback, origin in waiting:

@@ -156,16 +156,8 @@ def test_what_is_held_is_answered_once(ending: str, monkeypatch: pytest.MonkeyPa
             await asyncio.sleep(0.01)
         assert not leader._fairness.held
         await asyncio.sleep(0.05)
-        assert len(answers) == 1, answers
-        if ending == "deposed":
-            assert answers[0].outcome is Outcome.NOT_LEADER, answers
-        else:
-            # The successor orders it. Where none was found in time (a busy machine) it is refused; either is the truth.
-            assert answers[0].outcome in (Outcome.COMMITTED, Outcome.NOT_LEADER), answers
-            await cluster.commit(leader.transaction_ids.next())
-            ordered = proposed.txid in [event.txid for event in (await cluster.leader()).events.read(1)]
-            assert ordered == answers[0].committed, answers
+        expected = Outcome.NOT_LEADER if ending == "deposed" else Outcome.COMMITTED
+        assert [verdict.outcome for verdict in answers] == [expected]
         cluster.heal()
 
-    # A successor that is asked to stand may lose its election on a busy machine; then the ordinary one must have the time.
-    three(work, election_seconds_max=0.4 if ending == "deposed" else 3.0)
+    three(work, election_seconds_max=0.4 if ending == "deposed" else 1.5)
