@@ -556,6 +556,8 @@ class Replica(Applying):
                 return
         consensus = self._consensus
         horizon = self._horizon()
+        if consensus.is_leader or not self._waiting:
+            self._leaderless_since = None
         if not consensus.is_leader or self._transfer.holding:
             self._fairness.release()
         if not consensus.is_leader:
@@ -563,8 +565,6 @@ class Replica(Applying):
                 self._change_ended(Verdict(Outcome.UNKNOWN, reason="the leader changed; look at the configuration"))
             if self._waiting:
                 self._redirect_waiting()
-            else:
-                self._leaderless_since = None
             if self._ordered:
                 self._give_up_before(horizon)
         self._clock_watch.on_timer()
