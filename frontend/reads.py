@@ -25,7 +25,7 @@ class StrongReads(Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether `barrier` has to be asked at this moment. HOT: read for every message."""
+        """Whether `barrier` has to be asked at this moment. HOT: read for every message that may begin a transaction."""
         ...
 
     @property

@@ -321,7 +321,7 @@ class ExtendedQuery(InlineStatements):
             state = self._inline_state(transaction, values)
             if segment.writes and transaction.read_only:
                 self.check_writable(segment.planned, transaction)
-            note = transaction.dependencies.setdefault
+            note = transaction.dependencies.setdefault  # HOT: `Transaction.depend` without its call
             for oid, version in segment.relations:
                 note(oid, version)
             if segment.writes and self._contention.keys:

@@ -319,7 +319,7 @@ class Participant(ABC):
     @property
     def is_current(self) -> bool:
         """Whether a `read_barrier` would be passed at once: nothing that anybody can have been told of is missing here. HOT: asked for
-        every message of a client."""
+        every message of a client that may begin a transaction."""
         consensus = self._consensus
         return (
             self._running
