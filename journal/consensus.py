@@ -31,7 +31,8 @@ What is replaced, and why:
 | monotonicTime (global)    | the environment's clock                                                                 |
 | createJournal (global)    | hands over the log that the configuration carries                                       |
 | _poller, its pipe         | nothing to poll: the transport is asyncio's                                             |
-| _onTick                   | `_tick_alone` for a single voter that leads: the same, without what only peers need     |
+| _onTick                   | `_tick_alone` for a single voter that leads: the same, without what only peers need;     |
+|                           | time in which this node stood still is not taken for the silence of others              |
 | raftCurrentTerm, the      | the same without calls: they are asked for many times a transaction (`transport.PeerNode`) |
 | transport's ready, a      |                                                                                        |
 | node's hash and id        |                                                                                        |
@@ -219,7 +220,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._in_flight: dict[str, deque[tuple[int, int]]] = {}
         self._in_flight_bytes: dict[str, int] = {}
         # A heartbeat acknowledged just before a restart still binds: whoever starts has heard a leader.
-        self._leader_heard = environment.clock.monotonic()
+        self._leader_heard = self._ticked = environment.clock.monotonic()
         self._pre_votes: dict[str, float] = {}
         self._pre_vote_due = 0.0
         self._yields_until = 0.0
@@ -268,9 +269,22 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         """One step: elections, heartbeats, commit index, new entries. Never while a synchronization is in flight."""
         _take_time_from(self._clock)
         if self._peers.nodes or not self._isLeader():
+            now = self._clock.monotonic()
+            if now - self._ticked > self._timing.heartbeat:
+                self._stood_still(now, now - self._ticked - self._timing.heartbeat)
+            self._ticked = now
             self.doTick(0)
         else:
             self._tick_alone()
+
+    def _stood_still(self, now: float, seconds: float) -> None:
+        """For so long this node did not run, or waited for its disk: that is nobody else's silence. What the others have sent is yet
+        to be read, and where processes share a machine they stood still, too. A lease ends in its time all the same."""
+        answered = self._SyncObj__lastResponseTime
+        for node, since in answered.items():
+            answered[node] = min(now, since + seconds)
+        self._leader_heard = min(now, self._leader_heard + seconds)
+        self._SyncObj__raftElectionDeadline += seconds
 
     def _tick_alone(self) -> None:
         """What pysyncobj's tick comes to for a single voter that leads: its own log, durable at every tick, is the majority, as

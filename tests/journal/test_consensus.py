@@ -255,6 +255,41 @@ def test_a_leader_without_a_majority_steps_down_within_the_election_timeout() ->
     assert not leader.consensus.is_leader
 
 
+def test_a_machine_that_stands_still_deposes_nobody() -> None:
+    """Everybody at once, or the leader alone, for less than an election's time: what was said meanwhile is read first."""
+    for standing_still in (NAMES, ()):
+        group = Group()
+        group.run(3)
+        leader = group.leader()
+        term = leader.consensus.raftCurrentTerm
+        if standing_still:
+            group.clock.advance(5_000_000)
+        else:
+            group.run(0.55, *(member.consensus._own_name for member in group.others()))
+            group.clock.advance(250_000)
+        assert not leader.consensus.has_lease
+        leader.turn()
+        assert leader.consensus.is_leader
+        group.run(1)
+        assert group.leader() is leader
+        assert leader.consensus.raftCurrentTerm == term
+
+
+def test_a_leader_that_stood_still_and_then_hears_nobody_steps_down_in_its_own_time() -> None:
+    group = Group()
+    group.run(3)
+    leader = group.leader()
+    leader.cut.update(NAMES)
+    group.clock.advance(5_000_000)
+    leader.turn()
+    assert leader.consensus.is_leader
+    assert not leader.consensus.has_lease
+    group.run(0.8)
+    assert not leader.consensus.is_leader
+    group.run(3)
+    assert group.leader() is not leader
+
+
 def test_a_vote_for_somebody_who_is_gone_does_not_shut_out_the_longer_log() -> None:
     group = Group()
     group.run(3)
