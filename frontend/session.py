@@ -139,13 +139,12 @@ class Session(ExtendedQuery):
                     self._query_inline(lifted, literals, sql)
                     return
         nodes = self.gateway.parsed.get(sql)
-        if (
-            nodes is not None
-            and len(nodes) == 1
-            and isinstance(nodes[0].statement, syntax_commands.Transaction)
-            and transaction_control.run_hot(self, nodes[0].statement)
-        ):
-            return
+        if nodes is not None and len(nodes) == 1 and isinstance(nodes[0].statement, syntax_commands.Transaction):
+            reply = transaction_control.run_hot(self, nodes[0].statement)
+            if reply is not None:
+                if reply:
+                    self.connection.send(reply)
+                return
         self.state_changed_us = postgres_now()
         self.tasks.start(self._run_simple(sql))
 
@@ -161,7 +160,9 @@ class Session(ExtendedQuery):
         if not in_block and not planned.writes and self.transaction is None:
             state = self._inline_state(self._fresh_reader(), parameters)
             rows = planned.compiled.run_inline(state)
-            self._end_statement(None, self._inline_reply(planned, state, rows, True, formats))
+            reply = self._end_statement(None, self._inline_reply(planned, state, rows, True, formats))
+            if reply:
+                self.connection.send(reply)
             return
         transaction = self.ensure_transaction()
         state = self._inline_state(transaction, parameters)
@@ -180,7 +181,9 @@ class Session(ExtendedQuery):
             if self._idle_in_transaction_ms:
                 self._watch_idle()
         else:
-            self._end_statement(transaction, reply)
+            reply = self._end_statement(transaction, reply)
+            if reply:
+                self.connection.send(reply)
 
     def _run_simple(self, sql: str) -> Generator[Signal, None, None]:
         """All statements of one Query message; several are one implicit transaction."""

@@ -31,11 +31,15 @@ def postgres_now() -> int:
 
 
 class SessionContext:
-    """See `frontend.context.Context` for the meaning of each member."""
+    """See `frontend.context.Context` for the meaning of each member.
+
+    Attributes:
+        statement_us: when the statement began (µs since 2000), 0 as long as nobody has asked.
+    """
 
     __slots__ = (
         "_bytea_output", "_date_style", "_extra_float_digits", "_interval_style", "_path", "_path_key",
-        "_settings_version", "_statement_us", "_transaction_us", "_zone", "random", "session", "session_user",
+        "_settings_version", "_transaction_us", "_zone", "random", "session", "session_user", "statement_us",
         "system", "user",
     )  # fmt: skip
 
@@ -46,7 +50,7 @@ class SessionContext:
         self.session_user = user
         self.user = user
         self.random = random.Random()
-        self._statement_us = 0
+        self.statement_us = 0
         self._transaction_us = 0
         self._settings_version = -1
         self._zone = "UTC"
@@ -61,13 +65,13 @@ class SessionContext:
 
     def begin_statement(self, in_block: bool) -> None:
         """A new statement; outside of a block also a new transaction."""
-        self._statement_us = 0
+        self.statement_us = 0
         if not in_block:
             self._transaction_us = 0
 
     def begin_transaction(self) -> None:
         """BEGIN: now() stands still from here."""
-        self._transaction_us = self.statement_timestamp
+        self.statement_us = self._transaction_us = postgres_now()
 
     def end_transaction(self) -> None:
         """The next statement begins a new one."""
@@ -75,9 +79,9 @@ class SessionContext:
 
     @property
     def statement_timestamp(self) -> int:
-        if not self._statement_us:
-            self._statement_us = postgres_now()
-        return self._statement_us
+        if not self.statement_us:
+            self.statement_us = postgres_now()
+        return self.statement_us
 
     @property
     def transaction_timestamp(self) -> int:

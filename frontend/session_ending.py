@@ -27,19 +27,21 @@ if TYPE_CHECKING:
 class Endings(SessionState):
     """The storey of ends."""
 
-    def _end_statement(self, transaction: Transaction | None, reply: bytes) -> None:
-        """A statement outside of a block has run inline; the transaction, None if it only read, ends with it."""
+    def _end_statement(self, transaction: Transaction | None, reply: bytes) -> bytes:
+        """A statement outside of a block has run inline; the transaction, None if it only read, ends with it. What is to be sent now: the
+        reply, or b"", if it follows by itself."""
+        if self.sequences.unsettled:
+            self.tasks.start(self._commit_then(reply))
+            return b""
         if transaction is not None and transaction.must_propose:
             self._reply = reply
             self._propose(transaction)
-        elif self.sequences.unsettled:
-            self.tasks.start(self._commit_then(reply))
-        else:
-            self.connection.send(reply)
-            if self.transaction is not None or self.settings.touched:
-                self._end_transaction(committed=True)
-            elif self._idle_ms:
-                self._watch_idle()
+            return b""
+        if self.transaction is not None or self.settings.touched:
+            self._end_transaction(committed=True)
+        elif self._idle_ms:
+            self._watch_idle()
+        return reply
 
     def _commit_then(self, reply: bytes) -> Generator[Signal, None, None]:
         yield from self.commit()
@@ -60,10 +62,8 @@ class Endings(SessionState):
         self._end_transaction(committed=True)
 
     def _propose(self, transaction: Transaction) -> None:
-        """Submit the proposal; `_decided` sends `_reply` or the error. Hot: nothing but a callback waits."""
-        if self.sequences.unsettled:
-            self.tasks.start(self._commit_then(self._reply))
-            return
+        """Submit the proposal; `_decided` sends `_reply` or the error. The caller has seen that no sequence is `unsettled`. HOT: nothing
+        but a callback waits."""
         if self.block.deferred:
             check_deferred(transaction, self.context, self.block.deferred)
         self.connection.suspend()

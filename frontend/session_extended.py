@@ -278,8 +278,8 @@ class ExtendedQuery(InlineStatements):
         opened.level = len(self.block.marks)
         self.connection.send(messages.BIND_COMPLETE)
 
-    def run_segment(self, body: bytes, described: bool) -> bool:
-        """Bind, [Describe,] Execute and Sync in one: the hot path of prepared statements. False: one by one, please."""
+    def run_segment(self, body: bytes, described: bool, *, permitted: bool) -> bytes | None:
+        """Bind, [Describe,] Execute and Sync in one: the hot path of prepared statements. See `session_contract.Session`."""
         segment = self._segments.get(body[: body.find(0, 1) + 5])
         transaction = self.transaction
         if (
@@ -293,24 +293,30 @@ class ExtendedQuery(InlineStatements):
             if segment is None or segment.node is None or self._held:
                 segment = self._gather_segment(body)
             if segment is None:
-                return False
+                return None
             if segment.node is not None:
                 return self._run_control(segment, described)
         status = self.transaction_status
         in_block = status == "T"
-        if not in_block and (transaction is not None or status == "E"):
-            return False
+        if transaction is None:
+            if status == "E" or (not permitted and self.reads.waits):
+                return None
+        elif not in_block:
+            return None
         try:
             values = segment.read(body, segment.head_bytes)
         except StructError:
-            return False
+            return None
         except SqlError as error:
             raise self._bind_error(error, segment.prepared, body) from None
         if values is None:
             self._segments.entries.pop(body[: segment.head_bytes])  # other result formats
-            return False
+            return None
         self.current_sql = segment.prepared.sql
-        self.context.begin_statement(in_block)
+        if in_block:
+            self.context.statement_us = 0  # HOT: `begin_statement` without its call
+        else:
+            self.context.begin_statement(False)
         if self.portals:
             self._drop_unnamed_portal()
         # Everything goes out in one piece; `failed` sends the prefix where an error takes the reply's place.
@@ -318,7 +324,12 @@ class ExtendedQuery(InlineStatements):
         if in_block or segment.writes:
             if transaction is None or (transaction.movable and transaction.snapshot != self._view.snapshot):
                 transaction = self.ensure_transaction()
-            state = self._inline_state(transaction, values)
+            state = self._state
+            if state is None or state.transaction is not transaction:
+                state = self._inline_state(transaction, values)
+            else:
+                state.parameters = values
+                state.processed = 0
             if segment.writes and transaction.read_only:
                 self.check_writable(segment.planned, transaction)
             note = transaction.dependencies.setdefault  # HOT: `Transaction.depend` without its call
@@ -330,7 +341,7 @@ class ExtendedQuery(InlineStatements):
                     self._prefix = b""
                     self.connection.send(prefix)
                     self._wait_contended(segment.planned, state, not in_block, segment.formats, described=False)
-                    return True
+                    return b""
             else:
                 rows = segment.run(state)
         else:
@@ -343,13 +354,11 @@ class ExtendedQuery(InlineStatements):
         count = len(rows) if segment.counts_rows else state.processed
         tags = segment.tags
         reply = prefix + (tags[count] if count < len(tags) else segment.complete(count))
-        if in_block:
-            self.connection.send(reply)
-            if self._idle_in_transaction_ms:
-                self._watch_idle()
-        else:
-            self._end_statement(transaction, reply)
-        return True
+        if not in_block:
+            return self._end_statement(transaction, reply)
+        if self._idle_in_transaction_ms:
+            self._watch_idle()
+        return reply
 
     def _gather_segment(self, body: bytes) -> PreparedSegment | None:
         """What the hot path needs for such a Bind message, kept for the next; None where it is not for the hot path."""
@@ -396,18 +405,17 @@ class ExtendedQuery(InlineStatements):
         self._segments.put(head, segment)
         return segment
 
-    def _run_control(self, segment: PreparedSegment, described: bool) -> bool:
+    def _run_control(self, segment: PreparedSegment, described: bool) -> bytes | None:
         """The same for BEGIN, COMMIT and ROLLBACK, which need neither plan nor snapshot."""
         prepared = segment.prepared
         node = segment.node
         if node is None or self.prepared.get(prepared.name) is not prepared or self.transaction_status == "E":
-            return False
-        if not transaction_control.run_hot(
-            cast("Session", self), node, segment.described if described else messages.BIND_COMPLETE
-        ):
-            return False
-        self.current_sql = prepared.sql
-        return True
+            return None
+        session: Session = self  # type: ignore[assignment]  # HOT: the storeys are one class
+        reply = transaction_control.run_hot(session, node, segment.described if described else messages.BIND_COMPLETE)
+        if reply is not None:
+            self.current_sql = prepared.sql
+        return reply
 
     def _bind_error(self, error: SqlError, prepared: PreparedStatement, body: bytes) -> SqlError:
         """An input function's error, with the parameter that it is about."""
@@ -484,8 +492,12 @@ class ExtendedQuery(InlineStatements):
             return
         node = prepared.node if prepared is not None else None
         self.current_sql = prepared.sql if prepared is not None else found.sql
-        if isinstance(node, syntax_commands.Transaction) and transaction_control.run_hot(cast("Session", self), node):
-            return
+        if isinstance(node, syntax_commands.Transaction):
+            reply = transaction_control.run_hot(cast("Session", self), node)
+            if reply is not None:
+                if reply:
+                    self.connection.send(reply)
+                return
         self.state_changed_us = postgres_now()
         self.tasks.start(self._run_portal(found, row_count_max))
 
@@ -648,10 +660,10 @@ class ExtendedQuery(InlineStatements):
                 self._watch_idle()
             return
         self._reply, self._held = self._held, b""
-        if transaction.must_propose:
-            self._propose(transaction)
-        elif self.sequences.unsettled:
+        if self.sequences.unsettled:
             self.tasks.start(self._commit_then(self._reply))
+        elif transaction.must_propose:
+            self._propose(transaction)
         else:
             if self._reply:
                 self.connection.send(self._reply)

@@ -103,38 +103,34 @@ def ends_failure(node: syntax.Statement) -> bool:
     )
 
 
-def run_hot(session: Session, node: commands_syntax.Transaction, prefix: bytes = b"") -> bool:
-    """BEGIN, COMMIT and ROLLBACK as most programs write them, without a task; False where there is more to it.
-
-    `prefix`: what the client is told before the CommandComplete.
+def run_hot(session: Session, node: commands_syntax.Transaction, prefix: bytes = b"") -> bytes | None:
+    """BEGIN, COMMIT and ROLLBACK as most programs write them, without a task. What is to be sent now: `prefix` and the CommandComplete, or
+    b"", if they follow when the event is durable; None where there is more to it, and nothing is done.
     """
     kind = node.kind
     if kind in ("begin", "start"):
         if session.transaction_status != "I" or session.transaction is not None:
-            return False
+            return None
         if node.modes is not None and node.modes.as_of is not None:
-            return False
+            return None
         begin(session, node.modes)
-        session.connection.send(prefix + (_BEGIN_TAG if kind == "begin" else _START_TAG))
         session.watch_idle()
-        return True
+        return prefix + (_BEGIN_TAG if kind == "begin" else _START_TAG)
     if node.chain or session.transaction_status == "I":
-        return False
+        return None
     if kind == "rollback":
         session.rollback()
-        session.connection.send(prefix + _ROLLBACK_TAG)
-        return True
+        return prefix + _ROLLBACK_TAG
     if kind != "commit" or session.transaction_status == "E":
-        return False
+        return None
     transaction = session.transaction
     if session.sequences.unsettled:
-        return False
+        return None
     if transaction is None or not transaction.must_propose:
         session.end_committed()
-        session.connection.send(prefix + _COMMIT_TAG)
-        return True
+        return prefix + _COMMIT_TAG
     session.commit_hot(prefix, _COMMIT_TAG)
-    return True
+    return b""
 
 
 def begin(session: Session, modes: commands_syntax.TransactionModes | None) -> None:

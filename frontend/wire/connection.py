@@ -36,7 +36,7 @@ from frontend.wire.cancellation import CancelRegistry
 from frontend.wire.limits import PROTOCOL_MESSAGE_BYTES_MAX, SMALL_MESSAGE_BYTES_MAX, WireLimits
 from frontend.wire.session_contract import Session, SessionFactory, Startup
 from frontend.wire.tls import TlsChannel
-from frontend.wire.turn import LoopTurn
+from frontend.wire.turn import REPLIES_MAX, LoopTurn
 from journal.errors import BorealError
 
 logger = logging.getLogger(__name__)
@@ -226,6 +226,15 @@ class PostgresConnection(asyncio.Protocol):
         self._held &= ~SUSPENDED
         if error is not None:
             self._fail(error)
+        elif self._command == SYNC and not (
+            self._held or self._mode or self._buffered or self._ended or self._dispatching
+        ):
+            # HOT: a COMMIT, with nothing behind it; what `_settle` and `_continue` come to then.
+            self._command = NO_COMMAND
+            session = cast(Session, self.session)
+            self._output.append(_READY[session.transaction_status])
+            self._turn.add(self)
+            return
         if not self._dispatching:
             self._settle()
             self._continue()
@@ -307,26 +316,31 @@ class PostgresConnection(asyncio.Protocol):
             return False
         session = self.session
         assert session is not None
-        if session.transaction is None and self._reads.waits:
-            return False
         self._command = SYNC
         self._dispatching = True
         try:
-            if not session.run_segment(data[5:end], described):
+            reply = session.run_segment(data[5:end], described, permitted=False)
+            if reply is None:
                 return False
             if not self._held:
-                self._output.append(_READY[session.transaction_status])
+                self._output.append(reply + _READY[session.transaction_status])
             else:
+                if reply:
+                    self._output.append(reply)
                 self._settle()
         except Exception as error:
             self._fail(error)
             self._settle()
         finally:
             self._dispatching = False
+        turn = self._turn
         if self._output:
-            self._turn.add(self)
+            ready = turn.ready  # HOT: `LoopTurn.add` without its call
+            ready.append(self)
+            if not turn.scheduled or len(ready) >= REPLIES_MAX:
+                turn.added()
         else:
-            self._turn.touch()
+            turn.touch()
         return True
 
     def eof_received(self) -> bool:
@@ -461,8 +475,11 @@ class PostgresConnection(asyncio.Protocol):
                             # The whole segment is here: one call instead of four. Its end is a Sync's.
                             self._command = SYNC
                             position = size
-                            if session.run_segment(data[start:end], tail == 22):
+                            reply = session.run_segment(data[start:end], tail == 22, permitted=True)
+                            if reply is not None:
                                 self._granted = False
+                                if reply:
+                                    output.append(reply)
                                 if not self._held and not self._mode:
                                     output.append(_READY[session.transaction_status])
                                     continue

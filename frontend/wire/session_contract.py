@@ -158,12 +158,13 @@ class Session(Protocol):
         parameter formats has been checked against the parameters. Other codes than 0 and 1 are the session's to refuse
         (22023 `unsupported format code: n`). Sends BindComplete."""
 
-    def run_segment(self, body: bytes, described: bool) -> bool:
+    def run_segment(self, body: bytes, described: bool, *, permitted: bool) -> bytes | None:
         """Bind (its body as received), [Describe of the unnamed portal,] Execute of it without a row limit, and Sync at once:
         exactly what `bind`, `describe_portal` (where `described`), `execute` and `sync` would do together.
 
-        Returns False, having done nothing, where the session wants the messages one by one. May suspend; an error ends the
-        segment, as it would have up to the Sync that has already been taken.
+        Returns the reply, b"" where it has been sent or comes later (this may suspend), or None, having done nothing, where the session
+        wants the messages one by one. That includes what wants a snapshot while `reads.waits`, unless it is `permitted`: then the
+        connection has asked. An error ends the segment, as it would have up to the Sync that has already been taken.
         """
 
     def take_prefix(self) -> bytes:

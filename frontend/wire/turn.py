@@ -10,7 +10,7 @@ the client that the first write woke then takes the loop's core before the rest 
 **Busy polling.** A client that has just got its answer usually sends its next message within microseconds. Letting the kernel put
 the process to sleep and wake it again costs more than that. So after activity the event loop polls for a moment without sleeping.
 
-HOT PATH: `add` or, without a reply, `touch` runs once a message, `_turn` once a turn of the loop. Guarded by loadtest/compare.py.
+HOT PATH: `add` (or its two lines) or, without a reply, `touch` runs once a message, `_turn` once a turn of the loop. Guarded by loadtest/compare.py.
 """
 
 from __future__ import annotations
@@ -36,38 +36,45 @@ class LoopTurn:
     Args:
         loop: the event loop.
         poll_seconds: how long it stays awake after activity; 0 lets it sleep at once.
+
+    Attributes:
+        ready: connections with replies to write. `add` puts them here; whoever does so itself calls `added`, if this was not `scheduled`
+            or there are `REPLIES_MAX` now.
+        scheduled: the next turn of the loop comes by here.
     """
 
-    __slots__ = ("_active", "_loop", "_poll_seconds", "_poll_until", "_ready", "_scheduled")
+    __slots__ = ("_active", "_loop", "_poll_seconds", "_poll_until", "ready", "scheduled")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, poll_seconds: float = 0.0) -> None:
         self._loop = loop
         self._poll_seconds = poll_seconds
         self._poll_until = 0.0
-        self._ready: list[Flushable] = []
+        self.ready: list[Flushable] = []
         self._active = False
-        self._scheduled = False
+        self.scheduled = False
 
     def touch(self) -> None:
         """There is activity."""
         self._active = True
-        if not self._scheduled:
-            self._scheduled = True
+        if not self.scheduled:
+            self.scheduled = True
             self._loop.call_soon(self._turn)
 
     def add(self, connection: Flushable) -> None:
         """There is activity; have the connection flushed in this turn of the loop or at the beginning of the next."""
-        self._active = True
-        ready = self._ready
-        ready.append(connection)
-        if len(ready) >= REPLIES_MAX:
+        self.ready.append(connection)
+        self.added()
+
+    def added(self) -> None:
+        """Something is `ready`."""
+        if len(self.ready) >= REPLIES_MAX:
             self._flush()
-        elif not self._scheduled:
-            self._scheduled = True
+        elif not self.scheduled:
+            self.scheduled = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        if self._ready:
+        if self.ready:
             self._flush()
         if self._poll_seconds:
             now = perf_counter()
@@ -77,9 +84,10 @@ class LoopTurn:
             if now < self._poll_until:
                 self._loop.call_soon(self._turn)
                 return
-        self._scheduled = False
+        self.scheduled = False
 
     def _flush(self) -> None:
-        ready, self._ready = self._ready, []
+        self._active = True
+        ready, self.ready = self.ready, []
         for connection in ready:
             connection.flush()

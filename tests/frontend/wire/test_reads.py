@@ -71,9 +71,11 @@ class Transport(asyncio.Transport):
 class Segments(TrivialSession):
     """Answers whole segments too."""
 
-    def run_segment(self, body: bytes, described: bool) -> bool:
+    def run_segment(self, body: bytes, described: bool, *, permitted: bool) -> bytes | None:
+        if not permitted and self.transaction is None and self.reads.waits:
+            return None
         self.log.append("segment")
-        return True
+        return b""
 
 
 class Connected:

@@ -204,8 +204,8 @@ class TrivialSession:
     def wants_snapshot(self, kind: int, body: bytes) -> bool:
         return True
 
-    def run_segment(self, body: bytes, described: bool) -> bool:
-        return False
+    def run_segment(self, body: bytes, described: bool, *, permitted: bool) -> bytes | None:
+        return None
 
     def take_prefix(self) -> bytes:
         return b""
