@@ -122,12 +122,6 @@ class Gateway:
         self._scope_count = 0
         self.draining = False
 
-    # ── identifiers and time ───────────────────────────────────────────────────────────────────────────────────────
-
-    def read_snapshot(self) -> int:
-        """The snapshot of a transaction that begins now: this node's view is recent enough, or `reads` was asked before."""
-        return self.view.snapshot
-
     # ── parsing and planning ───────────────────────────────────────────────────────────────────────────────────────
 
     def parse(self, sql: str) -> list[Parsed]:

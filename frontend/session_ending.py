@@ -21,7 +21,7 @@ from frontend.verdicts import verdict_error
 from journal.event import Outcome
 
 if TYPE_CHECKING:
-    from journal.event import Provenance, Verdict
+    from journal.event import Verdict
 
 
 class Endings(SessionState):
@@ -67,16 +67,15 @@ class Endings(SessionState):
         if self.block.deferred:
             check_deferred(transaction, self.context, self.block.deferred)
         self.connection.suspend()
-        self.gateway.propose(transaction, self._provenance(), self._decided)
+        if self._provenance_version != self.settings.version:
+            self._renew_provenance()
+        self.gateway.propose(transaction, self._provenance, self._decided)
 
-    def _provenance(self) -> Provenance:
-        """Who proposes, made anew when a setting has changed."""
-        version = self.settings.version
-        if self._provenance_version != version:
-            self._provenance_version = version
-            application = self.settings.get("application_name") or ""
-            self._provenance_now = (self.gateway.node_id, self.context.session_user, application)
-        return self._provenance_now
+    def _renew_provenance(self) -> None:
+        """Who proposes; a setting has changed."""
+        self._provenance_version = self.settings.version
+        application = self.settings.get("application_name") or ""
+        self._provenance = (self.gateway.node_id, self.context.session_user, application)
 
     def _decided(self, verdict: Verdict) -> None:
         connection = self.connection
@@ -110,7 +109,9 @@ class Endings(SessionState):
             check_deferred(transaction, self.context, self.block.deferred)
         self.verdict = None
         self.tasks.uninterruptible = True
-        self.gateway.propose(transaction, self._provenance(), self._decided_in_task)
+        if self._provenance_version != self.settings.version:
+            self._renew_provenance()
+        self.gateway.propose(transaction, self._provenance, self._decided_in_task)
         while self.verdict is None:
             yield PARK
         self.tasks.uninterruptible = False

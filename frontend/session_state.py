@@ -105,7 +105,7 @@ class SessionState:
         self._idle_timer: Any = None
         self._limits_version = -1
         self._provenance_version = -1
-        self._provenance_now: Provenance = NO_PROVENANCE
+        self._provenance: Provenance = NO_PROVENANCE
         self._statement_timeout_s = 0.0
         self._idle_in_transaction_ms = 0
         self._idle_ms = 0
@@ -141,7 +141,7 @@ class SessionState:
             block = self.block
             transaction = self.transaction = Transaction(
                 view.store,
-                self.gateway.read_snapshot(),
+                view.snapshot,  # it is recent enough, or `reads` was asked before
                 self.gateway.next_transaction_id,
                 serializable=block.serializable,
                 read_only=block.read_only,

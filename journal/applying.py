@@ -154,8 +154,11 @@ class Applying(Participant):
             elif content.proposals:
                 verdicts = machine.apply(index, content.timestamp, content.proposals)
                 self.clock.observe(machine.frontier.commit_ts)
-                for callback, verdict in zip(callbacks, verdicts, strict=False):
-                    self._answer((callback,), verdict)
+                if self._lead_us:
+                    for callback, verdict in zip(callbacks, verdicts, strict=False):
+                        self._answer((callback,), verdict)
+                else:
+                    self._tell(zip(callbacks, verdicts, strict=False))
                 if not self._writing_behind:
                     self._writing_behind = True
                     self._loop.call_soon(self._write_behind)
@@ -175,16 +178,16 @@ class Applying(Participant):
                 self._fail(error)
 
     def _answer(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
-        """A caller's exception is the caller's: nothing here depends on it."""
         if self._lead_us and verdict.commit_ts:
             late_us = self._late_us(verdict.commit_ts)
             if late_us > 0:
                 self._loop.call_later(late_us / 1e6, self._answer_late, list(callbacks), verdict)
                 return
-        self._tell(callbacks, verdict)
+        self._tell((callback, verdict) for callback in callbacks)
 
-    def _tell(self, callbacks: Iterable[Callback | None], verdict: Verdict) -> None:
-        for callback in callbacks:
+    def _tell(self, answers: Iterable[tuple[Callback | None, Verdict]]) -> None:
+        """A caller's exception is the caller's: nothing here depends on it."""
+        for callback, verdict in answers:
             if callback is not None:
                 try:
                     callback(verdict)
@@ -201,7 +204,7 @@ class Applying(Participant):
         if self._clock_watch.trusted:
             self._answer(callbacks, verdict)
         else:
-            self._tell(callbacks, verdict)
+            self._tell((callback, verdict) for callback in callbacks)
 
     def _continue_large(self) -> None:
         """Publish one part of a large event, then let others have the loop."""

@@ -34,6 +34,7 @@ What is replaced, and why:
 | _onTick                   | `_tick_alone` for a single voter that leads: the same, without what only peers need;     |
 |                           | time in which this node stood still is not taken for the silence of others              |
 | raftCurrentTerm, the      | the same without calls: they are asked for many times a transaction (`transport.PeerNode`) |
+| state, __getCurrentLog…,  |                                                                                        |
 | transport's ready, a      |                                                                                        |
 | node's hash and id        |                                                                                        |
 
@@ -65,7 +66,7 @@ import pysyncobj.syncobj
 from pysyncobj import SyncObj, SyncObjConf
 from pysyncobj.node import Node
 
-from journal.environment import Environment, RandomSource, WallClock
+from journal.environment import Environment, RandomSource
 from journal.errors import NodeFatal
 from journal.raftlog import Entry, RaftLog
 from journal.transport import Message, PeerNode, PeerTransport
@@ -89,6 +90,7 @@ _PRIVATE = (
     "_SyncObj__applyLogEntries",
     "_SyncObj__connectedToAnyone",
     "_SyncObj__generateRaftTimeout",
+    "_SyncObj__getCurrentLogIndex",
     "_SyncObj__onBecomeLeader",
     "_SyncObj__onMessageReceived",
     "_SyncObj__onNodeConnected",
@@ -98,6 +100,7 @@ _PRIVATE = (
     "_SyncObj__setState",
     "_SyncObj__tryLogCompaction",
     "_checkCommandsToApply",
+    "_onTick",
 )
 
 
@@ -111,12 +114,6 @@ class Timing:
 
 
 _original_create_journal = pysyncobj.syncobj.createJournal
-
-
-def _take_time_from(clock: WallClock) -> None:
-    """Whoever ticks or receives says what pysyncobj's module takes the time from: a process may run several replicas, each with a
-    clock of its own."""
-    pysyncobj.syncobj.monotonicTime = clock.monotonic
 
 
 def _create_journal(journal_file: Any) -> Any:
@@ -232,6 +229,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self._lease_known_until = 0.0
         self._quiet = False
         self._has_news = False
+        self.is_leader = False
+        """Whether this node believes to lead its term; see `has_lease` for certainty."""
         self._told: dict[str, int] = {}
         self._sent: dict[str, float] = {}
         self._first_of_term = 0
@@ -245,7 +244,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         self.committed_index = max(1, log.commit_floor)
         self.matched_in_term = 0
         """Follower: up to here the log is the leader's, and the entry there is of the current term."""
-        _take_time_from(environment.clock)
+        pysyncobj.syncobj.monotonicTime = environment.clock.monotonic
         configuration = SyncObjConf(
             autoTick=False,
             appendEntriesUseBatch=False,
@@ -267,13 +266,15 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
 
     def tick(self) -> None:
         """One step: elections, heartbeats, commit index, new entries. Never while a synchronization is in flight."""
-        _take_time_from(self._clock)
-        if self._peers.nodes or not self._isLeader():
-            now = self._clock.monotonic()
+        # Whoever ticks or receives says what pysyncobj's module takes the time from: a process may run several replicas, each with
+        # a clock of its own.
+        monotonic = pysyncobj.syncobj.monotonicTime = self._clock.monotonic
+        if self._peers.nodes or not self.is_leader:
+            now = monotonic()
             if now - self._ticked > self._timing.heartbeat:
                 self._stood_still(now, now - self._ticked - self._timing.heartbeat)
             self._ticked = now
-            self.doTick(0)
+            self._onTick(0)
         else:
             self._tick_alone()
 
@@ -314,11 +315,6 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
     raftCurrentTerm = property(operator.attrgetter("_SyncObj__raftCurrentTerm"))  # HOT: no call of Python's
 
     @property
-    def is_leader(self) -> bool:
-        """Whether this node believes to lead its term; see `has_lease` for certainty."""
-        return bool(self._SyncObj__raftState == _LEADER)
-
-    @property
     def leader_name(self) -> str | None:
         """The leader's name, if one is known."""
         leader = self._getLeader()
@@ -328,7 +324,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
     def has_lease(self) -> bool:
         """Whether no other node can have been elected yet. A lease that was found once holds for its time, as long as term and voters
         are the same: acknowledgements only prolong it."""
-        if not self._isLeader() or self._lease_given_up_in == self.raftCurrentTerm:
+        if not self.is_leader or self._lease_given_up_in == self.raftCurrentTerm:
             return False
         now = self._clock.monotonic()
         if now >= self._lease_known_until:
@@ -339,7 +335,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         """Leader only: whether it can say at once what is committed: it has a lease, and knows (`has_committed_in_term`). HOT: asked
         for every message of a client of the leader, 0.7 µs."""
         return (
-            self._SyncObj__raftState == _LEADER
+            self.is_leader
             and self.committed_index >= self._first_of_term
             and (
                 self.has_lease
@@ -356,7 +352,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
     @property
     def has_committed_in_term(self) -> bool:
         """Leader only: whether an entry of its own term is committed, so that it knows what is (Raft §8)."""
-        return bool(self._isLeader()) and self.committed_index >= self._first_of_term
+        return self.is_leader and self.committed_index >= self._first_of_term
 
     def matched_index(self, name: str) -> int:
         """Leader only: up to where a peer's log is known to agree."""
@@ -562,8 +558,15 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
 
     # ---- pysyncobj's inside -----------------------------------------------------------------------------------------
 
+    def _SyncObj__setState(self, state: int) -> None:
+        super()._SyncObj__setState(state)
+        self.is_leader = state == _LEADER
+
+    def _SyncObj__getCurrentLogIndex(self) -> int:
+        return self._log.last_index
+
     def _SyncObj__onMessageReceived(self, node: Node, message: Message) -> None:
-        _take_time_from(self._clock)
+        pysyncobj.syncobj.monotonicTime = self._clock.monotonic
         kind = message["type"]
         term = self.raftCurrentTerm
         if kind == "append_entries":
@@ -764,7 +767,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
         raise NodeFatal("pysyncobj was asked to order a command of its own")
 
     def _checkCommandsToApply(self) -> None:
-        if not self._isLeader():
+        if not self.is_leader:
             return
         ordered = False
         log = self._log

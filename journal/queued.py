@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from journal.event import Proposal, Verdict
 
 Callback = Callable[[Verdict], None]
 
 
-class Waiting(NamedTuple):
+class Waiting(msgspec.Struct):
     """A proposal or a fragment that is not ordered yet."""
 
     data: bytes
@@ -21,7 +22,7 @@ class Waiting(NamedTuple):
     """The peer that forwarded it."""
 
 
-class Ordered(NamedTuple):
+class Ordered(msgspec.Struct):
     """What this node put into a Raft entry."""
 
     term: int

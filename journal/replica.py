@@ -590,13 +590,14 @@ class Replica(Applying):
         self._leaderless_since = None
         refused = Verdict(Outcome.NOT_LEADER, reason="this node is no longer the leader")
         waiting, self._waiting, self._waiting_bytes = self._waiting, deque(), 0
-        for data, proposal, callback, origin in waiting:
+        for each in waiting:
+            proposal, callback = each.proposal, each.callback
             if callback is None:
                 continue
-            if proposal is None or proposal.fragments or origin:
+            if proposal is None or proposal.fragments or each.origin:
                 self._loop.call_soon(callback, refused)
             else:
-                self._forwarder.propose(proposal.txid, data, callback)
+                self._forwarder.propose(proposal.txid, each.data, callback)
         self._let_in()
 
     def _refuse_waiting(self, verdict: Verdict) -> None:
@@ -659,14 +660,15 @@ class Replica(Applying):
         size_max, count_max = self._settings.entry_bytes_max, self._settings.block_proposals_max
         conclusion = bool(first.proposal.fragments)
         while waiting and len(data) < count_max:
-            encoded, proposal, callback, _ = waiting[0]
+            following = waiting[0]
+            encoded, proposal = following.data, following.proposal
             if proposal is None or (data and (proposal.fragments or conclusion or size + len(encoded) > size_max)):
                 break
             waiting.popleft()
             size += len(encoded)
             data.append(encoded)
             proposals.append(proposal)
-            callbacks.append(callback)
+            callbacks.append(following.callback)
         self._waiting_bytes -= size
         self._turn_bytes += size
         if self._gathering is not None:

@@ -327,7 +327,8 @@ class PostgresConnection(asyncio.Protocol):
             else:
                 if reply:
                     self._output.append(reply)
-                self._settle()
+                if not self._held & SUSPENDED:
+                    self._settle()
         except Exception as error:
             self._fail(error)
             self._settle()
