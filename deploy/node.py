@@ -518,7 +518,7 @@ def _environment(config: Config, faults: Faults | None) -> Environment:
         return environment
     return dataclasses.replace(
         environment,
-        clock=SkewedClock(environment.clock, faults),
+        clock=SkewedClock(faults),
         network=FaultyNetwork(environment.network, faults),
         disk=FaultyDisk(faults),
         synchronizer=lambda loop, file: FaultySynchronizer(loop, file, faults),

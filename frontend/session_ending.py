@@ -78,14 +78,12 @@ class Endings(SessionState):
         self._provenance = (self.gateway.node_id, self.context.session_user, application)
 
     def _decided(self, verdict: Verdict) -> None:
-        connection = self.connection
         if verdict.outcome == 0:
             self._prefix = b""
             self._end_transaction(committed=True)
-            connection.send(self._reply)
-            connection.resume()
+            self.connection.answer(self._reply)
         else:
-            connection.resume(self._verdict_error(verdict))
+            self.connection.resume(self._verdict_error(verdict))
 
     def _verdict_error(self, verdict: Verdict) -> SqlError:
         view = self.gateway.view

@@ -469,7 +469,8 @@ class Replica(Applying):
             if not self._alone:
                 self._news.told()
                 self._reads.check()
-                self._transfer.step()
+                if self._transfer.holding:
+                    self._transfer.step()
             if log.dirty:
                 log.flush()
                 if self._synchronizer.start(log.file, self._synchronized, may_block=self._rests()):

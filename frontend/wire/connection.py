@@ -226,18 +226,30 @@ class PostgresConnection(asyncio.Protocol):
         self._held &= ~SUSPENDED
         if error is not None:
             self._fail(error)
-        elif self._command == SYNC and not (
-            self._held or self._mode or self._buffered or self._ended or self._dispatching
-        ):
-            # HOT: a COMMIT, with nothing behind it; what `_settle` and `_continue` come to then.
-            self._command = NO_COMMAND
-            session = cast(Session, self.session)
-            self._output.append(_READY[session.transaction_status])
-            self._turn.add(self)
-            return
         if not self._dispatching:
             self._settle()
             self._continue()
+
+    def answer(self, reply: bytes) -> None:
+        """See session_contract.Connection."""
+        if (
+            self._command != SYNC
+            or self._held != SUSPENDED
+            or self._mode
+            or self._buffered
+            or self._ended
+            or self._dispatching
+        ):
+            self.send(reply)
+            self.resume()
+            return
+        # Nothing else is to be done: what `_settle` and `_continue` come to then.
+        self._held = 0
+        self._command = NO_COMMAND
+        session = self.session
+        assert session is not None
+        self._output.append(reply + _READY[session.transaction_status])
+        self._turn.add(self)
 
     def report_parameters(self) -> None:
         """See session_contract.Connection."""

@@ -104,6 +104,9 @@ class Connection(Protocol):
     def resume(self, error: SqlError | None = None) -> None:
         """The suspended message is done, well or with `error`. Ignored when the connection is already lost."""
 
+    def answer(self, reply: bytes) -> None:
+        """`send`, then `resume`: what a COMMIT comes to. HOT."""
+
     def report_parameters(self) -> None:
         """A reported parameter has changed: `Session.report_parameters` is called before the next ReadyForQuery."""
 

@@ -15,7 +15,7 @@ import pytest
 
 from deploy import faults as module
 from deploy.faults import Faults, FaultSettings, FaultyNetwork, SkewedClock, read_faults, write_faults
-from journal.environment import SystemClock, SystemNetwork
+from journal.environment import SystemNetwork
 from journal.transport import Peer
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -165,7 +165,7 @@ def test_a_file_that_is_none_changes_nothing(tmp_path: Path, caplog: pytest.LogC
     assert read_faults(file) == FaultSettings()
     write_faults(file, FaultSettings(skew_us=250_000, cut=("b",)))
     faults = Faults(file, [])
-    clock = SkewedClock(SystemClock(), faults)
+    clock = SkewedClock(faults)
     assert abs(clock.wall_us() - time.time_ns() // 1000 - 250_000) < 100_000
     assert abs(clock.monotonic() - time.monotonic()) < 1
     file.write_text('{"skew_us": 1, "cutt": []}')
