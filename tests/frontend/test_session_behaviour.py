@@ -597,3 +597,23 @@ def test_sequences_never_repeat(open_connection: Callable[..., Connection]) -> N
         drawn = [item for values in pool.map(draw, range(8)) for item in values]
     assert len(drawn) == len(set(drawn)) == 8 * (20 + 500)
     assert value(administrator, "select count(*) from serial_rows") == 80
+
+
+# ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_block_begins_with_its_begin(open_connection: Callable[..., Connection], *, prepared: bool) -> None:
+    """Not with the statement before it, whose time somebody had asked for."""
+    connection = open_connection(autocommit=True)
+    for _ in range(3):  # the third time everything is known by its text, or prepared
+        before = connection.execute("select statement_timestamp()", prepare=prepared).fetchone()
+        time.sleep(0.02)
+        connection.execute("begin", prepare=prepared)
+        time.sleep(0.02)
+        row = connection.execute("select now(), statement_timestamp()", prepare=prepared).fetchone()
+        connection.execute("commit", prepare=prepared)
+        assert before is not None
+        assert row is not None
+        assert (row[0] - before[0]).total_seconds() >= 0.02  # type: ignore[operator]
+        assert (row[1] - row[0]).total_seconds() >= 0.02  # type: ignore[operator]
