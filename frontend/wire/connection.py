@@ -492,7 +492,7 @@ class PostgresConnection(asyncio.Protocol):
                             if reply is not None:
                                 self._granted = False
                                 if reply:
-                                    output.append(reply)
+                                    self.send(reply)
                                 if not self._held and not self._mode:
                                     output.append(_READY[session.transaction_status])
                                     continue

@@ -10,7 +10,8 @@ the client that the first write woke then takes the loop's core before the rest 
 **Busy polling.** A client that has just got its answer usually sends its next message within microseconds. Letting the kernel put
 the process to sleep and wake it again costs more than that. So after activity the event loop polls for a moment without sleeping.
 
-HOT PATH: `add` (or its two lines) or, without a reply, `touch` runs once a message, `_turn` once a turn of the loop. Guarded by loadtest/compare.py.
+HOT PATH: `add` (or its two lines) or, without a reply, `touch` runs once a message, `_turn` once a turn of the loop. Guarded by
+loadtest/compare.py.
 """
 
 from __future__ import annotations
