@@ -233,7 +233,8 @@ class SystemFile:
         os.ftruncate(self._descriptor, size)
 
     def allocate(self, size: int) -> None:
-        """fallocate: as fast to synchronize afterwards as written zeros (125 µs against 200 µs for an append)."""
+        """fallocate. What is written there for the first time is slower to synchronize than what replaces zeros that were written
+        (280 against 220 µs; 125 µs each on the machine before), and faster than an append."""
         if size > self.size():
             os.posix_fallocate(self._descriptor, 0, size)
 

@@ -54,6 +54,9 @@ _KIND_ENTRY = 2
 _KIND_TERM = 3
 _MEMBERSHIP = int(EntryKind.MEMBERSHIP)
 _SPARE_NAME = "raft-spare.tmp"
+_ZEROS_BYTES = 256 << 10
+"""So far ahead zeros are written, where zeros are read anyway: a file system that has only reserved the space notes at the next
+synchronization what of it has been written, and has to write that, too. Now it does so once for many."""
 
 
 class _SegmentHeader(msgspec.Struct, array_like=True):
@@ -68,16 +71,18 @@ class _SegmentHeader(msgspec.Struct, array_like=True):
 
 
 class _Segment:
-    """One file: entry first_index + i is at offsets[i]."""
+    """One file: entry first_index + i is at offsets[i]. `end`: of what is written; `zeroed`: of the zeros behind it."""
 
-    __slots__ = ("end", "file", "first_index", "kinds", "lengths", "offsets", "path", "sequence", "size", "terms")
+    __slots__ = (
+        "end", "file", "first_index", "kinds", "lengths", "offsets", "path", "sequence", "size", "terms", "zeroed"
+    )  # fmt: skip
 
     def __init__(self, sequence: int, path: str, file: DiskFile, size: int, first_index: int) -> None:
         self.sequence = sequence
         self.path = path
         self.file = file
         self.size = size
-        self.end = 0
+        self.end = self.zeroed = 0
         self.first_index = first_index
         self.offsets = array("Q")
         self.lengths = array("I")
@@ -341,13 +346,17 @@ class RaftLog(Journal):  # type: ignore[misc]  # pysyncobj carries no types
         """Hand everything buffered to the operating system; True if a synchronization of `file` must follow."""
         if self._buffer:
             active = self._segments[-1]
-            data = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
+            buffer, end = self._buffer, active.end + self._buffered
+            if end > active.zeroed:
+                active.zeroed = min(max(end, active.size), end + _ZEROS_BYTES)
+                buffer.append(bytes(active.zeroed - end))
+            data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
             try:
                 active.file.write(data, active.end)
             except OSError as error:
                 raise NodeFatal(f"Raft log: cannot write {active.path}: {error}") from error
-            active.end += len(data)
-            self._buffer.clear()
+            active.end = end
+            buffer.clear()
             self._buffered = 0
         return self.dirty
 

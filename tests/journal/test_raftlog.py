@@ -18,7 +18,7 @@ from journal.environment import SystemDisk
 from journal.errors import CorruptData, NodeFatal
 from journal.event import UnknownFormat
 from journal.raftlog import RaftLog
-from journal.simulated import Loss, SimulatedDisk
+from journal.simulated import Loss, SimulatedDisk, SimulatedFile
 
 DIRECTORY = "/data/raft"
 SEGMENT = f"{DIRECTORY}/raft-0000000001.log"
@@ -222,6 +222,38 @@ def test_failed_synchronization_stops_the_node() -> None:
     disk.fail("synchronize", errno.EIO)
     with pytest.raises(NodeFatal, match="cannot synchronize"):
         log.synchronize()
+
+
+def test_zeros_are_written_ahead_once_for_many_entries() -> None:
+    disk = SimulatedDisk()
+    log = opened(disk, segment_bytes=1 << 20)
+    written: list[tuple[int, int]] = []
+    write = type(log.file).write
+
+    def noted(file: SimulatedFile, data: bytes, offset: int) -> None:
+        written.append((offset, len(data)))
+        write(file, data, offset)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(log.file), "write", noted)
+        for index in range(1, 601):
+            log.add(b"x" * 1000, index, 1)
+            log.synchronize()
+    ahead = [length for _, length in written if length > 2000]
+    assert [length // 1024 for length in ahead] == [257, 257, 257]  # 600 entries are 600 kB, in three steps of 256 KiB
+    assert len(written) == 600
+    assert all(after[0] > before[0] for before, after in zip(written, written[1:], strict=False))
+    disk.crash(Random(1), Loss.EVERYTHING)
+    assert contents(opened(disk, segment_bytes=1 << 20)) == [(b"x" * 1000, index, 1) for index in range(1, 601)]
+
+
+def test_zeros_ahead_end_with_the_segment() -> None:
+    disk = SimulatedDisk()
+    log = opened(disk, segment_bytes=10_000)
+    for index in range(1, 30):
+        log.add(b"x" * 1000, index, 1)
+        log.synchronize()
+    assert [disk.open(f"{DIRECTORY}/raft-{number:010d}.log").size() for number in (1, 2, 3, 4)] == [10_000] * 4
 
 
 def test_spare_segment_is_used() -> None:
