@@ -34,7 +34,7 @@ What is replaced, and why:
 | _onTick                   | `_tick_alone` for a single voter that leads: the same, without what only peers need;     |
 |                           | time in which this node stood still is not taken for the silence of others              |
 | raftCurrentTerm, the      | the same without calls: they are asked for many times a transaction (`transport.PeerNode`) |
-| state, __getCurrentLog…,  |                                                                                        |
+| state,                    |                                                                                        |
 | transport's ready, a      |                                                                                        |
 | node's hash and id        |                                                                                        |
 
@@ -90,7 +90,6 @@ _PRIVATE = (
     "_SyncObj__applyLogEntries",
     "_SyncObj__connectedToAnyone",
     "_SyncObj__generateRaftTimeout",
-    "_SyncObj__getCurrentLogIndex",
     "_SyncObj__onBecomeLeader",
     "_SyncObj__onMessageReceived",
     "_SyncObj__onNodeConnected",
@@ -561,9 +560,6 @@ class Consensus(SyncObj):  # type: ignore[misc]  # pysyncobj carries no types
     def _SyncObj__setState(self, state: int) -> None:
         super()._SyncObj__setState(state)
         self.is_leader = state == _LEADER
-
-    def _SyncObj__getCurrentLogIndex(self) -> int:
-        return self._log.last_index
 
     def _SyncObj__onMessageReceived(self, node: Node, message: Message) -> None:
         pysyncobj.syncobj.monotonicTime = self._clock.monotonic
