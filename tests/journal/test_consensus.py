@@ -206,6 +206,32 @@ def test_a_differing_log_is_found_by_terms_not_by_entries() -> None:
     assert 1 <= len(resets) <= 6
 
 
+def test_no_more_is_committed_than_a_message_vouches_for() -> None:
+    """What lies behind its entries may be another leader's, never committed and never asked for until now (Raft §5.3)."""
+    log = RaftLog(SimulatedDisk(), "/r", segment_bytes=64 << 10)
+    for index in range(1, 10):
+        log.add(b"\x10%d" % index, index, 1 if index < 7 else 2)  # 7 to 9 were lost elsewhere
+    log.setCurrentTerm(2, None)
+    log.synchronize()
+    member = Group(b=log).members["b"]
+    heard = {"type": "append_entries", "term": 3, "prevLogTerm": 1}
+    for previous, entries, vouched_for in ((3, [], 3), (4, [(b"\x105", 5, 1)], 5), (5, [(b"\x106", 6, 1)], 6)):
+        message = {**heard, "prevLogIdx": previous, "entries": entries, "commit_index": 8}
+        member.transport._inbox.append(("a", 0.0, 3, message))
+        member.turn()
+        assert member.consensus.committed_index == vouched_for
+        assert log.last_index == 9
+    message = {
+        **heard,
+        "prevLogIdx": 6,
+        "entries": [(b"\x11%d" % index, index, 3) for index in (7, 8)],
+        "commit_index": 8,
+    }
+    member.transport._inbox.append(("a", 0.0, 3, message))
+    member.turn()
+    assert (member.consensus.committed_index, log.last_index, log.entry(8)) == (8, 8, (b"\x118", 8, 3))
+
+
 def test_a_peer_behind_the_compacted_log_gets_heartbeats_and_a_hint() -> None:
     group = Group()
     group.run(3)
